@@ -1,0 +1,239 @@
+#include "client/client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <sys/random.h>
+
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "bwrt/v1/execution.grpc.pb.h"
+#include "bwrt/v1/telemetry.grpc.pb.h"
+#include "bwrt/v1/weights.grpc.pb.h"
+#include "client/address.h"
+#include "client/status.h"
+#include "client/streams.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+
+namespace bwrt::client {
+namespace {
+
+using HealthResponse = grpc::health::v1::HealthCheckResponse;
+
+std::string RandomId() {
+  char bytes[16];
+  // Cannot fail or fall short for so few bytes, except where the kernel lacks the call.
+  if (getrandom(bytes, sizeof(bytes), 0) != sizeof(bytes)) {
+    const int64_t now = absl::GetCurrentTimeNanos();
+    return absl::StrCat(now, "-", getpid());
+  }
+  return absl::BytesToHexString(absl::string_view(bytes, sizeof(bytes)));
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
+                                           const ClientOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxSendMessageSize(options.max_send_bytes);
+  arguments.SetMaxReceiveMessageSize(options.max_receive_bytes);
+  // A connection of its own, so that it comes and goes with this Client.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  // A daemon that restarts is back within seconds; gRPC would wait up to two minutes.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+bool WaitUntilConnected(grpc::Channel& channel, absl::Duration timeout) {
+  const auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  for (;;) {
+    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY) return true;
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
+    if (!channel.WaitForStateChange(state, deadline)) return false;
+  }
+}
+
+void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
+  if (timeout == absl::InfiniteDuration()) return;
+  context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+std::unique_ptr<grpc::ClientContext> StreamContext(const CallOptions& options) {
+  auto context = std::make_unique<grpc::ClientContext>();
+  SetTimeout(options.timeout.value_or(absl::InfiniteDuration()), context.get());
+  return context;
+}
+
+// The longest the daemon may wait for the window before it answers.
+absl::Duration WindowWait(const v1::SetWeightsRequest& request) {
+  if (request.policy() != v1::WAIT_FOR_WINDOW) return absl::ZeroDuration();
+  if (!request.has_wait_timeout()) return absl::Seconds(30);
+  return absl::Seconds(request.wait_timeout().seconds());
+}
+
+}  // namespace
+
+struct Client::Impl {
+  Impl(std::string address, ClientOptions options)
+      : address(std::move(address)),
+        options(std::move(options)),
+        channel(MakeChannel(this->address, this->options)),
+        execution(channel),
+        weights(channel),
+        telemetry(channel),
+        health(channel) {}
+
+  template <class Stub, class Request, class Response>
+  absl::StatusOr<Response> Call(Stub& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                             Response*),
+                                const Request& request, const CallOptions& call) {
+    grpc::ClientContext context;
+    SetTimeout(call.timeout.value_or(options.default_timeout), &context);
+    const CallHandle::Binding binding(call.handle, [&context] { context.TryCancel(); });
+    Response response;
+    const grpc::Status status = (stub.*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpcStatus(status);
+    return response;
+  }
+
+  const std::string address;
+  const ClientOptions options;
+  const std::shared_ptr<grpc::Channel> channel;
+  v1::Execution::Stub execution;
+  v1::Weights::Stub weights;
+  v1::Telemetry::Stub telemetry;
+  grpc::health::v1::Health::Stub health;
+};
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::~Client() = default;
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string address,
+                                                        ClientOptions options) {
+  if (absl::Status status = CheckAddress(address); !status.ok()) return status;
+  if (options.client_id.empty()) options.client_id = RandomId();
+  auto client = std::unique_ptr<Client>(
+      new Client(std::make_unique<Impl>(std::move(address), std::move(options))));
+  Impl& impl = *client->impl_;
+  if (WaitUntilConnected(*impl.channel, impl.options.connect_timeout)) return client;
+  // A channel does not say why it failed; a call on it does, at once.
+  absl::Status why = client->CheckHealth("", {.timeout = absl::Milliseconds(100)}).status();
+  if (why.ok()) return client;
+  return absl::UnavailableError(
+      absl::StrCat("no daemon answers at ", impl.address, ": ",
+                   absl::IsDeadlineExceeded(why) ? "no answer in time" : why.message()));
+}
+
+const std::string& Client::address() const { return impl_->address; }
+const std::string& Client::client_id() const { return impl_->options.client_id; }
+
+absl::StatusOr<v1::WaveResult> Client::SubmitWave(const v1::SubmitWaveRequest& request,
+                                                  const CallOptions& options) {
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::SubmitWave, request, options);
+}
+
+std::unique_ptr<WaveStream> Client::StreamWaves(const CallOptions& options) {
+  return std::make_unique<GrpcWaveStream>(
+      StreamContext(options), options.handle,
+      [this](grpc::ClientContext* context) { return impl_->execution.StreamWaves(context); });
+}
+
+absl::StatusOr<v1::ValidateWaveResponse> Client::ValidateWave(const v1::SubmitWaveRequest& request,
+                                                              const CallOptions& options) {
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::ValidateWave, request, options);
+}
+
+absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(const v1::CancelWaveRequest& request,
+                                                          const CallOptions& options) {
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::CancelWave, request, options);
+}
+
+absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(absl::string_view wave_id,
+                                                          const CallOptions& options) {
+  v1::CancelWaveRequest request;
+  request.set_client_id(client_id());
+  request.set_wave_id(std::string(wave_id));
+  return CancelWave(request, options);
+}
+
+absl::StatusOr<v1::GetCapabilitiesResponse> Client::GetCapabilities(const CallOptions& options) {
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::GetCapabilities,
+                     v1::GetCapabilitiesRequest(), options);
+}
+
+absl::StatusOr<v1::SetWeightsResponse> Client::SetWeights(const v1::SetWeightsRequest& request,
+                                                          const CallOptions& options) {
+  CallOptions call = options;
+  if (!call.timeout.has_value())
+    call.timeout = impl_->options.default_timeout + WindowWait(request);
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::SetWeights, request, call);
+}
+
+absl::StatusOr<v1::ListModelsResponse> Client::ListModels(const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::ListModels, v1::ListModelsRequest(),
+                     options);
+}
+
+absl::StatusOr<v1::GetModelResponse> Client::GetModel(const v1::GetModelRequest& request,
+                                                      const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::GetModel, request, options);
+}
+
+absl::StatusOr<v1::GetModelResponse> Client::GetModel(absl::string_view model,
+                                                      const CallOptions& options) {
+  v1::GetModelRequest request;
+  request.set_model(std::string(model));
+  return GetModel(request, options);
+}
+
+std::unique_ptr<ModelWatch> Client::WatchModel(const v1::WatchModelRequest& request,
+                                               const CallOptions& options) {
+  return std::make_unique<GrpcWatch<v1::ModelEvent>>(
+      StreamContext(options), options.handle,
+      [&](grpc::ClientContext* context) { return impl_->weights.WatchModel(context, request); });
+}
+
+std::unique_ptr<ModelWatch> Client::WatchModel(absl::string_view model,
+                                               const CallOptions& options) {
+  v1::WatchModelRequest request;
+  request.set_model(std::string(model));
+  return WatchModel(request, options);
+}
+
+absl::StatusOr<v1::SampleResponse> Client::Sample(const v1::SampleRequest& request,
+                                                  const CallOptions& options) {
+  return impl_->Call(impl_->telemetry, &v1::Telemetry::Stub::Sample, request, options);
+}
+
+std::unique_ptr<SampleWatch> Client::WatchSamples(const v1::WatchSamplesRequest& request,
+                                                  const CallOptions& options) {
+  return std::make_unique<GrpcWatch<v1::SampleResponse>>(
+      StreamContext(options), options.handle, [&](grpc::ClientContext* context) {
+        return impl_->telemetry.WatchSamples(context, request);
+      });
+}
+
+absl::StatusOr<HealthResponse> Client::CheckHealth(absl::string_view service,
+                                                   const CallOptions& options) {
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(std::string(service));
+  return impl_->Call(impl_->health, &grpc::health::v1::Health::Stub::Check, request, options);
+}
+
+std::unique_ptr<HealthWatch> Client::WatchHealth(absl::string_view service,
+                                                 const CallOptions& options) {
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(std::string(service));
+  return std::make_unique<GrpcWatch<HealthResponse>>(
+      StreamContext(options), options.handle,
+      [&](grpc::ClientContext* context) { return impl_->health.Watch(context, request); });
+}
+
+}  // namespace bwrt::client

@@ -1,0 +1,20 @@
+// The commands of bwrtctl. Each function adds its commands to the parser; parsing chooses one and
+// leaves it in context.command. The context must outlive the parser.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace bwrt::client {
+
+struct Context;
+
+void AddInspectCommands(CLI::App& app, Context& context);  // status, caps
+void AddValidateCommand(CLI::App& app, Context& context);
+void AddSubmitCommand(CLI::App& app, Context& context);
+void AddReplayCommand(CLI::App& app, Context& context);
+void AddWeightsCommands(CLI::App& app, Context& context);  // weights list, weights set
+void AddWatchCommands(CLI::App& app, Context& context);    // watch, sample
+
+}  // namespace bwrt::client

@@ -1,0 +1,75 @@
+// Kinds of command-line flags that several commands have.
+//
+// Free functions, used while RunCli builds its parser; the variables they fill must outlive the
+// parse.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "client/dtype.h"
+#include "google/protobuf/duration.pb.h"
+
+namespace bwrt::client {
+
+// A positive duration, such as "30s" or "100ms". `Value` is absl::Duration or an optional one.
+template <class Value>
+CLI::Option* AddDuration(CLI::App& app, const std::string& name, Value* value,
+                         const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [value](const std::string& text) {
+            absl::Duration parsed;
+            if (absl::ParseDuration(text, &parsed)) *value = parsed;
+          },
+          help)
+      ->check([](const std::string& text) -> std::string {
+        absl::Duration parsed;
+        if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration()) return "";
+        return text + ": must be a positive duration, such as 30s or 100ms";
+      })
+      ->type_name("DURATION");
+}
+
+// The name of an element type.
+inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* value,
+                             const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [value](const std::string& text) {
+            *value = ParseDType(text).value_or(DTYPE_UNSPECIFIED);
+          },
+          help)
+      ->check([](const std::string& text) -> std::string {
+        return ParseDType(text).has_value() ? "" : text + ": must be f32, f16 or bf16";
+      })
+      ->type_name("DTYPE");
+}
+
+// "X,Y": two integers from 0 up.
+inline bool ParsePair(const std::string& text, std::pair<int32_t, int32_t>* value) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ',');
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &value->first) &&
+         absl::SimpleAtoi(parts[1], &value->second) && value->first >= 0 && value->second >= 0;
+}
+
+inline std::string CheckPair(const std::string& text) {
+  std::pair<int32_t, int32_t> pair;
+  return ParsePair(text, &pair) ? "" : text + ": must be two integers, such as 2,1";
+}
+
+inline google::protobuf::Duration ToProto(absl::Duration duration) {
+  google::protobuf::Duration proto;
+  proto.set_seconds(absl::ToInt64Seconds(duration));
+  proto.set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(duration - absl::Seconds(absl::ToInt64Seconds(duration)))));
+  return proto;
+}
+
+}  // namespace bwrt::client

@@ -1,0 +1,65 @@
+#include "client/commands/models.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/commands/output.h"
+#include "client/dtype.h"
+
+namespace bwrt::client {
+namespace {
+
+Table ModelTable() { return Table({"MODEL", "VERSION", "LABEL", "TENSORS", "BYTES", "WINDOW"}); }
+
+void AddModel(const v1::ModelSummary& model, Table* table) {
+  std::string bytes = FormatBytes(model.bytes());
+  if (model.retiring_bytes() > 0) {
+    absl::StrAppend(&bytes, " + ", FormatBytes(model.retiring_bytes()), " retiring");
+  }
+  table->Add({model.name(), absl::StrCat(model.version()), model.label(),
+              absl::StrCat(model.tensors()), bytes, model.window_open() ? "open" : "closed"});
+}
+
+void PrintWindow(const v1::WindowState& window, std::ostream& out) {
+  out << "window " << (window.open() ? "open" : "closed");
+  if (!window.open()) out << " for " << FormatSeconds(window.closed_seconds());
+  if (window.waiting_swaps() > 0) out << ", " << window.waiting_swaps() << " swaps waiting";
+  if (window.holding()) out << ", holding new waves";
+  out << '\n';
+  if (window.claims().empty()) return;
+  Table table({"WAVE", "ID", "WINDOW", "CLOCK", "STATE", "BLOCKS"});
+  for (const v1::WindowClaim& claim : window.claims()) {
+    table.Add({absl::StrCat(claim.wave()), claim.wave_id(),
+               absl::StrFormat("[%d, %d)", claim.swap_begin(), claim.swap_end()),
+               absl::StrFormat("[%d, %d]", claim.clock().lo(), claim.clock().hi()),
+               claim.in_flight() ? "in flight" : "retired", claim.blocks() ? "yes" : "no"});
+  }
+  table.Print(out);
+}
+
+}  // namespace
+
+void PrintModels(const v1::ListModelsResponse& models, std::ostream& out) {
+  Table table = ModelTable();
+  for (const v1::ModelSummary& model : models.models()) AddModel(model, &table);
+  table.Print(out);
+}
+
+void PrintModel(const v1::GetModelResponse& model, std::ostream& out) {
+  Table summary = ModelTable();
+  AddModel(model.summary(), &summary);
+  summary.Print(out);
+  out << '\n';
+  PrintWindow(model.window(), out);
+  if (model.tensors().empty()) return;
+  out << '\n';
+  Table tensors({"TENSOR", "DTYPE", "SHAPE", "BYTES", "VERSION"});
+  for (const v1::TensorInfo& tensor : model.tensors()) {
+    tensors.Add({tensor.name(), std::string(DTypeName(tensor.dtype())),
+                 absl::StrJoin(tensor.shape(), "x"), FormatBytes(tensor.bytes()),
+                 absl::StrCat(tensor.version())});
+  }
+  tensors.Print(out);
+}
+
+}  // namespace bwrt::client

@@ -1,0 +1,125 @@
+#include "client/commands/output.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "client/status.h"
+
+namespace bwrt::client {
+namespace {
+
+// Names are the clients' own: a control character in one must not reach a terminal.
+std::string Printable(std::string text) {
+  for (char& c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
+  }
+  return text;
+}
+
+}  // namespace
+
+Json ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return Json();
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+Json ErrorJson(const absl::Status& status) {
+  const ErrorDetails details = DetailsOf(status);
+  Json violations = Json::array();
+  for (const FieldViolation& violation : details.field_violations) {
+    violations.push_back({{"field", violation.field},
+                          {"reason", violation.reason},
+                          {"description", violation.description}});
+  }
+  for (const PreconditionViolation& violation : details.precondition_violations) {
+    violations.push_back({{"field", violation.subject},
+                          {"reason", violation.type},
+                          {"description", violation.description}});
+  }
+  Json error;
+  error["code"] = absl::StatusCodeToString(status.code());
+  error["reason"] = details.reason;
+  error["message"] = std::string(status.message());
+  error["violations"] = std::move(violations);
+  Json json;
+  json["error"] = std::move(error);
+  return json;
+}
+
+void PrintJson(const Json& json, std::ostream& out) {
+  // Bytes that are no UTF-8 would otherwise throw.
+  out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+}
+
+void Table::Print(std::ostream& out) const {
+  std::vector<size_t> widths;
+  for (const auto& row : rows_) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      absl::StrAppend(&line, Printable(row[i]));
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+    }
+    out << absl::StripTrailingAsciiWhitespace(line) << '\n';
+  }
+  out << std::flush;
+}
+
+std::string FormatBytes(uint64_t bytes) {
+  constexpr absl::string_view kUnits[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return absl::StrCat(bytes, " B");
+  double value = static_cast<double>(bytes) / 1024;
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
+    value /= 1024;
+    ++unit;
+  }
+  return absl::StrFormat("%.1f %s", value, kUnits[unit]);
+}
+
+std::string FormatSeconds(double seconds) {
+  if (seconds == 0) return "0 s";
+  if (seconds < 1e-3) return absl::StrFormat("%.1f us", seconds * 1e6);
+  if (seconds < 1) return absl::StrFormat("%.2f ms", seconds * 1e3);
+  return absl::StrFormat("%.2f s", seconds);
+}
+
+void PrintReadings(const v1::Readings& readings, std::ostream& out) {
+  Table table({"METRIC", "RATIO", "SOURCE"});
+  const auto add = [&table](absl::string_view name, bool present, const v1::Reading& reading) {
+    if (!present) return;
+    table.Add({std::string(name), absl::StrFormat("%.1f %%", 100 * reading.ratio()),
+               absl::AsciiStrToLower(v1::Source_Name(reading.source()))});
+  };
+  add("wgmma_active", readings.has_wgmma_active(), readings.wgmma_active());
+  add("tma_occ", readings.has_tma_occ(), readings.tma_occ());
+  add("l2_hit", readings.has_l2_hit(), readings.l2_hit());
+  add("ring_occ", readings.has_ring_occ(), readings.ring_occ());
+  table.Print(out);
+}
+
+void PrintSample(const v1::SampleResponse& sample, std::ostream& out) {
+  out << "sample of " << Printable(sample.device()) << " over " << sample.waves() << " waves, "
+      << FormatSeconds(sample.compute_seconds()) << " of compute\n";
+  if (sample.waves() == 0) return;
+  PrintReadings(sample.readings(), out);
+  for (const v1::Advice& advice : sample.advice()) {
+    out << "advice: " << Printable(advice.metric()) << ": " << Printable(advice.text()) << '\n';
+  }
+  out << std::flush;
+}
+
+}  // namespace bwrt::client

@@ -1,0 +1,131 @@
+#include "client/dtype.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+
+namespace bwrt::client {
+namespace {
+
+// Elements are little-endian on the wire and copied as they lie in memory.
+static_assert(std::endian::native == std::endian::little);
+
+template <class Element, class Decode>
+std::vector<double> DecodeAll(absl::string_view bytes, Decode decode) {
+  std::vector<double> values(bytes.size() / sizeof(Element));
+  for (size_t i = 0; i < values.size(); ++i) {
+    Element element;
+    std::memcpy(&element, bytes.data() + i * sizeof(Element), sizeof(Element));
+    values[i] = decode(element);
+  }
+  return values;
+}
+
+}  // namespace
+
+absl::string_view DTypeName(DType dtype) {
+  switch (dtype) {
+    case F32:
+      return "f32";
+    case F16:
+      return "f16";
+    case BF16:
+      return "bf16";
+    default:
+      return "unspecified";
+  }
+}
+
+std::optional<DType> ParseDType(absl::string_view name) {
+  const std::string lower = absl::AsciiStrToLower(name);
+  for (const DType dtype : {F32, F16, BF16}) {
+    if (lower == DTypeName(dtype)) return dtype;
+  }
+  return std::nullopt;
+}
+
+int64_t DTypeBytes(DType dtype) {
+  switch (dtype) {
+    case F32:
+      return 4;
+    case F16:
+    case BF16:
+      return 2;
+    default:
+      return 0;
+  }
+}
+
+uint16_t RoundToBf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  // A NaN keeps its sign and stays one: rounding could carry its payload into infinity.
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  const uint32_t tie_to_even = (bits >> 16) & 1;
+  return static_cast<uint16_t>((bits + 0x7fff + tie_to_even) >> 16);
+}
+
+uint16_t RoundToF16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000);
+  if (std::isnan(value)) return sign | 0x7e00;
+  const float magnitude = std::fabs(value);
+  // Halfway from the largest f16, 65504, to the next power of two: from here on it rounds to
+  // infinity.
+  if (magnitude >= 65520.0f) return sign | 0x7c00;
+  // Exact in both branches: scaling by a power of two, then nearbyint of a value far below 2^24. It
+  // rounds to even, as nobody here changes the rounding mode.
+  if (magnitude < 0x1p-14f) {
+    // Subnormal: multiples of 2^-24. 1024 of them are the smallest normal number, as the encoding
+    // wants.
+    return sign | static_cast<uint16_t>(std::nearbyint(magnitude * 0x1p24f));
+  }
+  int exponent;
+  const float fraction = std::frexp(magnitude, &exponent);  // magnitude = fraction * 2^exponent
+  // Eleven bits, 1024 to 2048; 2048 carries into the exponent by itself.
+  const auto significand = static_cast<uint32_t>(std::nearbyint(fraction * 0x1p11f));
+  return sign | static_cast<uint16_t>((static_cast<uint32_t>(exponent + 13) << 10) + significand);
+}
+
+float FromBf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+
+float FromF16(uint16_t bits) {
+  const float sign = (bits & 0x8000) != 0 ? -1.0f : 1.0f;
+  const int exponent = (bits >> 10) & 0x1f;
+  const int significand = bits & 0x3ff;
+  if (exponent == 0x1f) return sign * (significand == 0 ? INFINITY : NAN);
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(significand), -24);
+  return sign * std::ldexp(static_cast<float>(significand + 1024), exponent - 25);
+}
+
+void AppendElement(DType dtype, float value, std::string* bytes) {
+  char element[sizeof(float)];
+  if (dtype == F32) {
+    std::memcpy(element, &value, sizeof(value));
+  } else {
+    const uint16_t rounded = dtype == F16 ? RoundToF16(value) : RoundToBf16(value);
+    std::memcpy(element, &rounded, sizeof(rounded));
+  }
+  bytes->append(element, DTypeBytes(dtype));
+}
+
+absl::StatusOr<std::vector<double>> DecodeElements(DType dtype, absl::string_view bytes) {
+  const int64_t size = DTypeBytes(dtype);
+  if (size == 0) return absl::InvalidArgumentError("the element type is unspecified");
+  if (bytes.size() % size != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(bytes.size(), " bytes are no whole number of ",
+                                                   DTypeName(dtype), " elements"));
+  }
+  switch (dtype) {
+    case F32:
+      return DecodeAll<float>(bytes, [](float value) { return value; });
+    case F16:
+      return DecodeAll<uint16_t>(bytes, FromF16);
+    default:
+      return DecodeAll<uint16_t>(bytes, FromBf16);
+  }
+}
+
+}  // namespace bwrt::client

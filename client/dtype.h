@@ -1,0 +1,40 @@
+// Element types: names, sizes, and conversion between their bytes and doubles.
+//
+// Free functions; thread-safe. Rounding to f16 and bf16 is to nearest, ties to even. It is written
+// again here, apart from the compute layer's, so that the reference shares no code with what it
+// judges.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "bwrt/wavespec.pb.h"
+
+namespace bwrt::client {
+
+// "f32", "f16" or "bf16"; "unspecified" for anything else.
+absl::string_view DTypeName(DType dtype);
+
+// The type of that name, in either case.
+std::optional<DType> ParseDType(absl::string_view name);
+
+// 0 for an unspecified type.
+int64_t DTypeBytes(DType dtype);
+
+uint16_t RoundToBf16(float value);
+uint16_t RoundToF16(float value);
+float FromBf16(uint16_t bits);
+float FromF16(uint16_t bits);
+
+// Appends `value`, rounded to `dtype`, little-endian. `dtype` is specified.
+void AppendElement(DType dtype, float value, std::string* bytes);
+
+// The elements of `bytes`, exactly. INVALID_ARGUMENT: `bytes` is no whole number of elements, or
+// the type is unspecified.
+absl::StatusOr<std::vector<double>> DecodeElements(DType dtype, absl::string_view bytes);
+
+}  // namespace bwrt::client

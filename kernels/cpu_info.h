@@ -1,0 +1,26 @@
+#ifndef KERNELS_CPU_INFO_H_
+#define KERNELS_CPU_INFO_H_
+
+// What the host's CPU is, as far as capabilities and the cache model need it. A value; Probe is
+// thread-safe.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace bwrt::kernels {
+
+struct CpuInfo {
+  std::string model;     // As the kernel names it; "unknown" where it does not.
+  std::string isa;       // The best of "avx512_bf16", "avx512", "avx2", else "baseline".
+  int64_t l2_bytes = 0;  // L2 cache of one core; 0 where not known.
+  int cores = 1;         // Logical processors that are online; at least 1.
+};
+
+// Reads proc/cpuinfo and sys/devices/system/cpu below `root`. Never fails: what cannot be read
+// keeps its "not known" value.
+CpuInfo Probe(const std::filesystem::path& root = "/");
+
+}  // namespace bwrt::kernels
+
+#endif  // KERNELS_CPU_INFO_H_

@@ -1,0 +1,70 @@
+// Device: something that holds buffers and runs waves.
+#ifndef BWRT_RUNTIME_DEVICE_H_
+#define BWRT_RUNTIME_DEVICE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kernels/dtype.h"
+#include "runtime/tensor.h"
+#include "runtime/wave.h"
+#include "runtime/weight_budget.h"
+
+namespace bwrt::runtime {
+
+// Told by a device how a wave comes along. Called from the thread that runs the wave.
+class WaveProgress {
+ public:
+  virtual ~WaveProgress() = default;
+  // Token `finished`, if any, is done, and token `started`, if any, begins; one call, so that the clock
+  // never shows a state between the two. A status other than OK tells the device to stop here: the wave was
+  // cancelled, or its deadline has passed. Both may be absent: then only that question is asked.
+  virtual absl::Status Step(std::optional<int64_t> finished, std::optional<int64_t> started) = 0;
+};
+
+struct DeviceInfo {
+  std::string name;         // Such as "cpu".
+  std::string description;  // For people.
+  std::vector<kernels::DType> dtypes;
+  std::vector<std::string> kernels;
+};
+
+// What one run took and did; queue time is the scheduler's to add.
+struct WaveReport {
+  EffectiveSpec effective;
+  Timings timings;
+  Readings readings;
+};
+
+// Thread-safe: several lanes run waves on one device at once.
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  virtual const DeviceInfo& info() const = 0;
+
+  // Makes a tensor resident, in the layout its waves will want. `predecessor` is the tensor it replaces, or
+  // null: a layout that served that one is prepared here, off the waves' path. RESOURCE_EXHAUSTED when the
+  // budget or memory does not allow it; nothing is kept then.
+  virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor,
+                                                                     const DeviceTensor* predecessor,
+                                                                     WeightBudget& budget) = 0;
+
+  // What Run would execute. Pure.
+  virtual EffectiveSpec Plan(const Wave& wave) const = 0;
+
+  // Runs the wave's tiles in order and leaves C in `c`. `w` is the leased tensor, or null for a wave that
+  // brings its own; it was uploaded by this device and fits the wave. Token 0 counts as started already.
+  // On an error `c` is unspecified.
+  virtual absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
+                                         std::string& c) = 0;
+};
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_RUNTIME_DEVICE_H_

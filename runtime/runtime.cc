@@ -1,0 +1,277 @@
+#include "runtime/runtime.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/drain.h"
+#include "runtime/error.h"
+#include "runtime/violations.h"
+
+namespace bwrt::runtime {
+
+Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, Clock* clock, Executor* executor,
+                 RuntimeObserver* observer)
+    : options_(std::move(options)),
+      clock_(clock),
+      executor_(executor),
+      observer_(observer),
+      validator_(options_.whitelist, options_.lenient_shapes, options_.limits),
+      budget_(Bytes(options_.limits.weight_bytes)),
+      models_(options_.limits.max_models,
+              [this](std::string name) {
+                return std::make_shared<Model>(std::move(name), options_.model, clock_, executor_, observer_,
+                                               [this] { lanes_.queue().Wake(); });
+              }),
+      lanes_(std::move(device), options_.lanes, options_.limits.queue_waves,
+             Bytes(options_.limits.queue_bytes), clock, observer,
+             [this](const WaveJobPtr& job) { Forget(job); }) {}
+
+Runtime::~Runtime() {
+  Drain(Duration(0));
+  // Alarms and posted work may still be on their way out of code that uses our members.
+  clock_->Quiesce();
+  executor_->Flush();
+}
+
+// ---------------------------------------------------------------------------------------------- waves
+
+absl::StatusOr<Wave> Runtime::Admit(WaveRequest request, WaveValidator::Mode mode,
+                                    std::shared_ptr<Model>* model) const {
+  const auto found = models_.Find(ModelName(request.model));
+  const WeightVersion::Ptr version = found.ok() ? (*found)->current() : WeightVersion::Empty();
+  auto wave = validator_.Validate(std::move(request), mode, *version, clock_->Now());
+  if (found.ok()) {
+    *model = *found;
+    return wave;
+  }
+  // What is wrong with the request itself comes first; a tensor of a model that is not there does not count.
+  if (absl::IsInvalidArgument(wave.status()) || absl::IsFailedPrecondition(wave.status())) return wave;
+  return found.status();
+}
+
+absl::StatusOr<Runtime::Preview> Runtime::Validate(const WaveRequest& request) const {
+  if (draining()) return DrainingError();
+  std::shared_ptr<Model> model;
+  auto wave = Admit(request, WaveValidator::Mode::kDry, &model);
+  if (!wave.ok()) return wave.status();
+  EffectiveSpec effective = lanes_.device().Plan(*wave);
+  return Preview{*std::move(wave), std::move(effective)};
+}
+
+absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCallback done) {
+  const auto reject = [&](absl::Status why) {
+    const std::string reason = GetReason(why);
+    observer_->OnWaveRejected(reason.empty() ? "INTERNAL" : absl::string_view(reason));
+    return why;
+  };
+  if (draining()) return reject(DrainingError());
+  const Time arrival = clock_->Now();
+  std::shared_ptr<Model> model;
+  auto wave = Admit(std::move(request), WaveValidator::Mode::kComplete, &model);
+  if (!wave.ok()) return reject(wave.status());
+  if (wave->deadline && *wave->deadline <= arrival) {
+    return reject(MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE",
+                            "the deadline had passed when the wave arrived; it did not run"));
+  }
+
+  const WaveNumber number(last_wave_.fetch_add(1, std::memory_order_relaxed) + 1);
+  // The wave counts as pending until its callback has returned, so that a drained daemon has answered.
+  const auto job = std::make_shared<WaveJob>(
+      number, *std::move(wave), std::move(model), arrival,
+      [this, done = std::move(done)](const Wave& ended, absl::StatusOr<WaveResult> result) {
+        done(ended, std::move(result));
+        EndOne();
+      });
+  if (!Remember(job)) {
+    return reject(MakeError(absl::StatusCode::kAlreadyExists, "WAVE_ID_IN_FLIGHT",
+                            absl::StrCat("wave_id=", Quoted(job->wave.wave_id),
+                                         ": a wave of this client with this id is in flight; use a fresh id")));
+  }
+  if (job->wave.deadline) {
+    job->deadline_alarm =
+        clock_->SetAlarm(*job->wave.deadline, [this, ticket = WaveTicket(job)] { Expire(ticket); });
+  }
+  if (absl::Status status = lanes_.queue().Push(job); !status.ok()) {
+    clock_->CancelAlarm(job->deadline_alarm);
+    Forget(job);
+    EndOne();
+    return reject(std::move(status));
+  }
+  return WaveTicket(job);
+}
+
+bool Runtime::Cancel(const WaveTicket& ticket) {
+  const WaveJobPtr job = ticket.lock();
+  if (job == nullptr) return true;
+  // In this order: a lane that pops the job after Remove found nothing sees the flag.
+  job->cancelled.store(true, std::memory_order_relaxed);
+  if (!lanes_.queue().Remove(job)) return true;
+  lanes_.Drop(job, MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                             "the wave was cancelled before it started; it did not run"));
+  return false;
+}
+
+absl::StatusOr<bool> Runtime::CancelWave(absl::string_view client_id, absl::string_view wave_id) {
+  Violations bad;
+  if (client_id.empty()) bad.Add("client_id", "MISSING", "\"\"", "names the client that submitted the wave");
+  if (wave_id.empty()) bad.Add("wave_id", "MISSING", "\"\"", "names the wave");
+  if (!bad.empty()) return bad.Take("cancellation");
+  WaveTicket ticket;
+  {
+    MutexLock lock(mu_);
+    const auto at = named_.find(WaveKey(std::string(client_id), std::string(wave_id)));
+    if (at == named_.end()) {
+      return MakeError(absl::StatusCode::kNotFound, "WAVE_NOT_FOUND",
+                       absl::StrCat("wave_id=", Quoted(wave_id),
+                                    ": no such wave of this client is in flight; it has ended or never arrived"));
+    }
+    ticket = at->second;
+  }
+  return Cancel(ticket);
+}
+
+void Runtime::Expire(const WaveTicket& ticket) {
+  const WaveJobPtr job = ticket.lock();
+  // One that runs is stopped by its lane, between two tiles.
+  if (job == nullptr || !lanes_.queue().Remove(job)) return;
+  lanes_.Drop(job, MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE",
+                             "the deadline passed while the wave was queued; it did not run"));
+}
+
+bool Runtime::Remember(const WaveJobPtr& job) {
+  MutexLock lock(mu_);
+  if (!job->wave.wave_id.empty() &&
+      !named_.emplace(WaveKey(job->wave.client_id, job->wave.wave_id), job).second) {
+    return false;
+  }
+  admitted_.emplace(job->number, job);
+  ++pending_;
+  return true;
+}
+
+// Before the client hears of the end, so that it may use the id again at once.
+void Runtime::Forget(const WaveJobPtr& job) {
+  MutexLock lock(mu_);
+  if (!job->wave.wave_id.empty()) named_.erase(WaveKey(job->wave.client_id, job->wave.wave_id));
+  admitted_.erase(job->number);
+}
+
+void Runtime::EndOne() {
+  MutexLock lock(mu_);
+  if (--pending_ == 0) idle_.NotifyAll();
+}
+
+// ---------------------------------------------------------------------------------------------- weights
+
+WeightSwap::Context Runtime::SwapContext() {
+  return {.limits = &options_.limits,
+          .clock = clock_,
+          .executor = executor_,
+          .device = &lanes_.device(),
+          .models = &models_,
+          .budget = &budget_,
+          .observer = observer_,
+          .staged_bytes = &staged_bytes_};
+}
+
+absl::StatusOr<std::shared_ptr<WeightSwap>> Runtime::SetWeights(SetWeightsRequest request, SwapDone done) {
+  auto change = CheckSetWeights(std::move(request), options_.limits);
+  if (!change.ok()) return change.status();
+  std::shared_ptr<WeightSwap> swap;
+  {
+    MutexLock lock(mu_);
+    if (draining()) return DrainingError();
+    if (static_cast<int64_t>(swaps_.size()) >= options_.limits.max_pending_swaps) {
+      ErrorDetails details;
+      details.reason = "TOO_MANY_SWAPS";
+      details.retry_after = std::chrono::seconds(1);
+      return MakeError(absl::StatusCode::kResourceExhausted,
+                       absl::StrCat(swaps_.size(), " swaps are pending, the limit is ",
+                                    options_.limits.max_pending_swaps, "; retry later"),
+                       details);
+    }
+    const uint64_t id = ++last_swap_;
+    swap = std::make_shared<WeightSwap>(
+        SwapContext(), *std::move(change),
+        [this, id, done = std::move(done)](absl::StatusOr<SwapResult> result) {
+          {
+            MutexLock inner(mu_);
+            swaps_.erase(id);
+          }
+          done(std::move(result));
+          EndOne();
+        });
+    swaps_.emplace(id, swap);
+    ++pending_;
+  }
+  swap->Start();
+  return swap;
+}
+
+absl::StatusOr<std::shared_ptr<Model>> Runtime::FindModel(absl::string_view name) const {
+  return models_.Find(ModelName(std::string(name)));
+}
+
+// ---------------------------------------------------------------------------------------------- telemetry
+
+std::vector<Runtime::DeviceView> Runtime::Devices() const {
+  return {{&lanes_.device().info(), lanes_.count()}};
+}
+
+absl::StatusOr<Runtime::DeviceSample> Runtime::GetSample(absl::string_view device) const {
+  const std::string& name = lanes_.device().info().name;
+  if (!device.empty() && device != name) {
+    return MakeError(absl::StatusCode::kNotFound, "DEVICE_NOT_FOUND",
+                     absl::StrCat("device=", Quoted(device), ": no such device; this daemon has ", name));
+  }
+  return DeviceSample{name, lanes_.samples().Read()};
+}
+
+Gauges Runtime::GetGauges() const {
+  Gauges g;
+  g.waves_in_flight = lanes_.in_flight();
+  g.queue_depth = static_cast<int64_t>(lanes_.queue().depth());
+  g.staged_bytes = staged_bytes_.load(std::memory_order_relaxed);
+  for (const auto& model : models_.All()) g.committed_bytes += model->committed_bytes();
+  // What is resident and neither of the two: old versions that waves still lease, or that are being freed.
+  const int64_t resident = budget_.reserved(WeightBudget::Kind::kContent).value();
+  g.retiring_bytes = std::max<int64_t>(resident - g.committed_bytes - g.staged_bytes, 0);
+  return g;
+}
+
+// ---------------------------------------------------------------------------------------------- drain
+
+bool Runtime::Drain(Duration grace) {
+  std::vector<std::shared_ptr<WeightSwap>> swaps;
+  {
+    // Under the lock that admits swaps, so that none slips in behind those found here.
+    MutexLock lock(mu_);
+    draining_.store(true, std::memory_order_relaxed);
+    for (const auto& [id, swap] : swaps_) swaps.push_back(swap.lock());
+  }
+  lanes_.queue().Close();
+  for (const auto& swap : swaps) {
+    if (swap != nullptr) swap->Cancel(DrainingError());
+  }
+
+  const Clock::AlarmId alarm = clock_->SetAlarm(clock_->Now() + grace, [this] {
+    MutexLock lock(mu_);
+    grace_over_ = true;
+    idle_.NotifyAll();
+  });
+  std::vector<WaveTicket> left;
+  {
+    MutexLock lock(mu_);
+    while (pending_ > 0 && !grace_over_) idle_.Wait(mu_);
+    for (const auto& [number, ticket] : admitted_) left.push_back(ticket);
+  }
+  clock_->CancelAlarm(alarm);
+  for (const WaveTicket& ticket : left) Cancel(ticket);
+  MutexLock lock(mu_);
+  while (pending_ > 0) idle_.Wait(mu_);
+  return left.empty();
+}
+
+}  // namespace bwrt::runtime

@@ -1,0 +1,35 @@
+#include "runtime/swap_window.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace bwrt::runtime {
+
+bool WindowSnapshot::IsOpen() const {
+  const auto allows = [](const WindowClaim& claim) { return Allows(claim.window, claim.clock); };
+  if (!in_flight.empty()) return std::all_of(in_flight.begin(), in_flight.end(), allows);
+  return !resting || allows(*resting);
+}
+
+SwapVerdict Decide(SwapPolicy policy, bool open, bool idle) {
+  if (open) return SwapVerdict::kFlip;
+  switch (policy) {
+    case SwapPolicy::kInWindow:
+      return SwapVerdict::kRefuse;
+    case SwapPolicy::kWaitForWindow:
+      return SwapVerdict::kWait;
+    case SwapPolicy::kWhenIdle:
+      return idle ? SwapVerdict::kFlip : SwapVerdict::kRefuse;
+  }
+  return SwapVerdict::kRefuse;
+}
+
+std::string Describe(const WindowClaim& claim) {
+  return absl::StrCat("wave ", claim.wave.value(), claim.wave_id.empty() ? "" : " (", claim.wave_id,
+                      claim.wave_id.empty() ? "" : ")", claim.in_flight ? " in flight" : " resting",
+                      ": window [", claim.window.begin, ",", claim.window.end, "), clock [",
+                      claim.clock.lo, ",", claim.clock.hi, "]");
+}
+
+}  // namespace bwrt::runtime

@@ -1,0 +1,47 @@
+// WaveJob: an admitted wave on its way through queue and lane to its end.
+//
+// Shared between whoever submitted it, the queue and the lane. Exactly one of them ends it: whoever takes it
+// out of the queue, be it a lane to run it or a canceller or timer to drop it.
+#ifndef BWRT_RUNTIME_WAVE_JOB_H_
+#define BWRT_RUNTIME_WAVE_JOB_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+#include "runtime/model.h"
+#include "runtime/wave.h"
+
+namespace bwrt::runtime {
+
+// Called exactly once for an admitted wave, from any thread, under no lock of the runtime.
+using WaveCallback = std::function<void(const Wave& wave, absl::StatusOr<WaveResult> result)>;
+
+struct WaveJob {
+  WaveJob(WaveNumber number, Wave wave, std::shared_ptr<Model> model, Time arrival, WaveCallback done)
+      : number(number),
+        wave(std::move(wave)),
+        model(std::move(model)),
+        arrival(arrival),
+        done(std::move(done)) {}
+
+  const WaveNumber number;
+  const Wave wave;
+  const std::shared_ptr<Model> model;
+  const Time arrival;
+  // The lane asks between tiles.
+  std::atomic<bool> cancelled{false};
+  // Set before the job is queued, cancelled by whoever ends it.
+  Clock::AlarmId deadline_alarm = Clock::kNoAlarm;
+  // Used, and then destroyed, by whoever ends the job: it may own the RPC.
+  WaveCallback done;
+};
+
+using WaveJobPtr = std::shared_ptr<WaveJob>;
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_RUNTIME_WAVE_JOB_H_

@@ -1,0 +1,62 @@
+// WeightBudget: how many bytes of weights the daemon may hold, counted before anything is allocated.
+//
+// Thread-safe. Must outlive its reservations.
+#ifndef BWRT_RUNTIME_WEIGHT_BUDGET_H_
+#define BWRT_RUNTIME_WEIGHT_BUDGET_H_
+
+#include <array>
+#include <atomic>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "runtime/ids.h"
+
+namespace bwrt::runtime {
+
+class WeightBudget {
+ public:
+  // Gives its bytes back when destroyed.
+  class Reservation {
+   public:
+    Reservation() = default;
+    Reservation(Reservation&& other) noexcept { *this = std::move(other); }
+    Reservation& operator=(Reservation&& other) noexcept {
+      std::swap(budget_, other.budget_);
+      std::swap(bytes_, other.bytes_);
+      std::swap(kind_, other.kind_);
+      return *this;
+    }
+    ~Reservation();
+    Bytes bytes() const { return bytes_; }
+
+   private:
+    friend class WeightBudget;
+    Reservation(WeightBudget* budget, Bytes bytes, int kind) : budget_(budget), bytes_(bytes), kind_(kind) {}
+    WeightBudget* budget_ = nullptr;
+    Bytes bytes_;
+    int kind_ = 0;
+  };
+
+  explicit WeightBudget(Bytes limit) : limit_(limit) {}
+
+  // What the bytes are: a tensor's content as published, or a copy of it in a device's own layout.
+  enum class Kind { kContent = 0, kLayout = 1 };
+
+  // RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, when `bytes` more would pass the limit.
+  absl::StatusOr<Reservation> Reserve(Bytes bytes, Kind kind);
+
+  Bytes limit() const { return limit_; }
+  // Reserved bytes of one kind.
+  Bytes reserved(Kind kind) const {
+    return Bytes(by_kind_[static_cast<size_t>(kind)].load(std::memory_order_relaxed));
+  }
+
+ private:
+  const Bytes limit_;
+  std::atomic<int64_t> reserved_{0};
+  std::array<std::atomic<int64_t>, 2> by_kind_{};
+};
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_RUNTIME_WEIGHT_BUDGET_H_

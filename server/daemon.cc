@@ -1,0 +1,223 @@
+#include "server/daemon.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+#include <prometheus/gauge.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cpu_info.h"
+#include "runtime/cpu_device.h"
+#include "server/build_info.h"
+#include "server/host_memory.h"
+#include "server/log.h"
+#include "server/unix_socket_guard.h"
+
+namespace bwrt::server {
+namespace {
+
+constexpr char kExecution[] = "bwrt.v1.Execution";
+constexpr char kWeights[] = "bwrt.v1.Weights";
+constexpr char kTelemetry[] = "bwrt.v1.Telemetry";
+constexpr char kHealth[] = "grpc.health.v1.Health";
+
+absl::StatusOr<runtime::TileWhitelist> LoadWhitelist(const std::string& path) {
+  if (path.empty()) return runtime::TileWhitelist::Default();
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return absl::NotFoundError(absl::StrCat("--tile-whitelist=", path, ": can't be read"));
+  auto whitelist = runtime::TileWhitelist::Parse(text.str());
+  if (!whitelist.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--tile-whitelist=", path, ": ", whitelist.status().message()));
+  }
+  return whitelist;
+}
+
+v1::Build BuildInfo() {
+  v1::Build build;
+  build.set_version(kVersion);
+  build.set_compiler(kCompiler);
+  build.set_mode(kBuildMode);
+  return build;
+}
+
+}  // namespace
+
+Daemon::Daemon(Flags flags) : flags_(std::move(flags)) {}
+
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags)));
+  const std::string& ready = daemon->flags_.process.ready_file;
+  if (!ready.empty()) {
+    if (absl::Status status = ReadyFile::RemoveStale(ready); !status.ok()) return status;
+  }
+  if (absl::Status status = daemon->StartRuntime(); !status.ok()) return status;
+  if (absl::Status status = daemon->StartServer(); !status.ok()) return status;
+  if (absl::Status status = daemon->StartMetrics(); !status.ok()) return status;
+  daemon->health_->SetServing(true);
+  if (!ready.empty()) {
+    auto file = ReadyFile::Create(
+        ready, daemon->listening_,
+        daemon->exposer_ == nullptr ? std::string() : daemon->exposer_->address().ToString());
+    if (!file.ok()) return file.status();
+    daemon->ready_file_ = *std::move(file);
+  }
+  for (const std::string& address : daemon->listening_) Log(LogLevel::kInfo, "serving", {{"address", address}});
+  return daemon;
+}
+
+absl::Status Daemon::StartRuntime() {
+  const kernels::CpuInfo cpu = kernels::Probe();
+  if (flags_.waves.device == DeviceChoice::kCuda) {
+    return absl::UnavailableError(
+        "--device=cuda: this build has no CUDA device; use --device=cpu or --device=auto");
+  }
+  if (flags_.waves.device == DeviceChoice::kAuto) {
+    Log(LogLevel::kInfo, "device chosen", {{"device", "cpu"}, {"reason", "this build has no CUDA device"}});
+  }
+  auto device = runtime::CpuDevice::Create(cpu, &clock_);
+  if (!device.ok()) return device.status();
+  auto whitelist = LoadWhitelist(flags_.waves.tile_whitelist_file);
+  if (!whitelist.ok()) return whitelist.status();
+
+  runtime::RuntimeOptions options;
+  options.whitelist = *std::move(whitelist);
+  options.lenient_shapes = flags_.waves.lenient_shapes;
+  options.lanes = static_cast<int>(
+      flags_.waves.lanes != 0 ? flags_.waves.lanes
+                              : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, kMaxLanes));
+  options.model.allow_when_idle = flags_.weights.allow_when_idle;
+  options.model.max_hold = flags_.weights.max_hold;
+  options.limits.max_message_bytes = static_cast<int64_t>(flags_.rpc.max_message_bytes);
+  options.limits.max_models = static_cast<int64_t>(flags_.weights.max_models);
+  options.limits.queue_waves = static_cast<int64_t>(flags_.waves.queue_waves);
+  options.limits.queue_bytes = static_cast<int64_t>(flags_.waves.queue_bytes);
+  options.limits.weight_bytes = static_cast<int64_t>(
+      flags_.weights.memory_limit != 0 ? flags_.weights.memory_limit : HostMemoryBytes() / 2);
+  runtime_ = std::make_unique<runtime::Runtime>(std::move(options), *std::move(device), &clock_, &executor_,
+                                                &runtime_metrics_);
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::StartServer() {
+  std::vector<ListenAddress> addresses = flags_.rpc.listen;
+  if (addresses.empty()) {
+    auto address = DefaultListenAddress(geteuid(), std::getenv("XDG_RUNTIME_DIR"));
+    if (!address.ok()) return address.status();
+    if (absl::Status status = CreateRuntimeDirectory(*address); !status.ok()) return status;
+    addresses.push_back(*std::move(address));
+  }
+  for (const ListenAddress& address : addresses) {
+    if (absl::Status status = CheckExposure(address, flags_.rpc.insecure_listen); !status.ok()) return status;
+  }
+
+  const std::vector<std::string> services = {kExecution, kWeights, kTelemetry};
+  std::vector<std::string> counted = services;
+  counted.emplace_back(kHealth);
+  grpc_metrics_ = std::make_unique<GrpcMetrics>(registry_.get(), counted);
+  health_ = std::make_unique<HealthService>(services);
+  execution_ = std::make_unique<ExecutionService>(runtime_.get(), BuildInfo());
+  weights_ = std::make_unique<WeightsService>(runtime_.get());
+  telemetry_ = std::make_unique<TelemetryService>(runtime_.get(), &clock_);
+
+  // Reflection must be there before the builder: without it grpcurl can't list anything.
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  for (grpc::Service* service :
+       {execution_->service(), weights_->service(), telemetry_->service(), health_->service()}) {
+    builder.RegisterService(service);
+  }
+  std::vector<int> ports(addresses.size(), -1);
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    builder.AddListeningPort(addresses[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+  }
+  builder.SetMaxReceiveMessageSize(static_cast<int>(flags_.rpc.max_message_bytes));
+  // The receive limit does not bound what a compressed message grows to.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  // A port in use is an error, not a share of its connections.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(grpc_metrics_->InterceptorFactory());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+  loop_ = std::make_unique<CompletionLoop>(builder.AddCompletionQueue());
+  {
+    auto guard = UnixSocketGuard::Create(addresses);
+    if (!guard.ok()) return guard.status();
+    server_ = builder.BuildAndStart();
+  }
+  if (server_ == nullptr) {
+    std::string all;
+    for (const ListenAddress& address : addresses) absl::StrAppend(&all, all.empty() ? "" : ", ", address.ToString());
+    return absl::UnavailableError(
+        absl::StrCat("can't listen on ", all, ": an address is in use or not allowed (see the log above)"));
+  }
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (addresses[i].kind == ListenAddress::Kind::kTcp) addresses[i].port = ports[i];
+    listening_.push_back(addresses[i].ToString());
+  }
+  execution_->Serve(loop_.get());
+  weights_->Serve(loop_.get());
+  telemetry_->Serve(loop_.get());
+  health_->Serve(loop_.get());
+  loop_->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Daemon::StartMetrics() {
+  prometheus::BuildGauge()
+      .Name("bwrt_build_info")
+      .Help("1; the labels say what is running.")
+      .Register(*registry_)
+      .Add({{"version", kVersion}, {"compiler", kCompiler}, {"mode", kBuildMode}})
+      .Set(1);
+  if (!flags_.metrics.address) return absl::OkStatus();
+  if (absl::Status status = CheckExposure(*flags_.metrics.address, flags_.rpc.insecure_listen); !status.ok()) {
+    return status;
+  }
+  auto exposer = MetricsExposer::Create(*flags_.metrics.address);
+  if (!exposer.ok()) return exposer.status();
+  exposer_ = *std::move(exposer);
+  process_metrics_ = std::make_shared<ProcessMetrics>();
+  gauges_ = std::make_shared<RuntimeGauges>(runtime_.get());
+  exposer_->Register(registry_);
+  exposer_->Register(process_metrics_);
+  exposer_->Register(gauges_);
+  Log(LogLevel::kInfo, "metrics", {{"address", exposer_->address().ToString()}});
+  return absl::OkStatus();
+}
+
+void Daemon::Drain() {
+  Log(LogLevel::kInfo, "draining");
+  health_->SetServing(false);
+  weights_->CloseStreams();
+  telemetry_->CloseStreams();
+  execution_->CloseStreams();
+  if (!runtime_->Drain(flags_.process.grace_period)) {
+    Log(LogLevel::kWarning, "grace period over: what was still running was cancelled");
+  }
+  health_->CloseWatches();
+  Log(LogLevel::kInfo, "drained");
+}
+
+Daemon::~Daemon() {
+  ready_file_.reset();
+  if (server_ != nullptr) {
+    // What is answered by now gets its moment to be sent; the rest is cut off.
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  }
+  if (loop_ != nullptr) loop_->Stop();
+  exposer_.reset();
+}
+
+}  // namespace bwrt::server

@@ -1,0 +1,76 @@
+// Daemon: the composition point: makes clock, device, runtime, services and server from the flags, and takes
+// them down again in the right order.
+//
+// Used by one thread, main's.
+#ifndef BWRT_SERVER_DAEMON_H_
+#define BWRT_SERVER_DAEMON_H_
+
+#include <grpcpp/server.h>
+#include <prometheus/registry.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/executor.h"
+#include "runtime/runtime.h"
+#include "runtime/system_clock.h"
+#include "server/flags.h"
+#include "server/grpc_metrics.h"
+#include "server/health_service.h"
+#include "server/metrics_exposer.h"
+#include "server/process_metrics.h"
+#include "server/ready_file.h"
+#include "server/rpc/completion_loop.h"
+#include "server/runtime_metrics.h"
+#include "server/services/execution_service.h"
+#include "server/services/telemetry_service.h"
+#include "server/services/weights_service.h"
+
+namespace bwrt::server {
+
+class Daemon {
+ public:
+  // Serves when it returns. Errors are the operator's to mend: an address in use, a file that is not there.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(Flags flags);
+
+  // Stops answering at once whatever has not been drained.
+  ~Daemon();
+
+  // Health goes NOT_SERVING, new work is refused, admitted work finishes within the grace period; then the
+  // server is down. Blocks.
+  void Drain();
+
+ private:
+  explicit Daemon(Flags flags);
+  absl::Status StartRuntime();
+  absl::Status StartServer();
+  absl::Status StartMetrics();
+
+  const Flags flags_;
+
+  // From the bottom up; destroyed in reverse.
+  const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  RuntimeMetrics runtime_metrics_{registry_.get()};
+  runtime::SystemClock clock_;
+  runtime::ThreadExecutor executor_;
+  std::unique_ptr<runtime::Runtime> runtime_;
+  std::unique_ptr<GrpcMetrics> grpc_metrics_;
+  std::unique_ptr<HealthService> health_;
+  std::unique_ptr<ExecutionService> execution_;
+  std::unique_ptr<WeightsService> weights_;
+  std::unique_ptr<TelemetryService> telemetry_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<CompletionLoop> loop_;
+  std::vector<std::string> listening_;
+  std::shared_ptr<ProcessMetrics> process_metrics_;
+  std::shared_ptr<RuntimeGauges> gauges_;
+  std::unique_ptr<MetricsExposer> exposer_;
+  std::unique_ptr<ReadyFile> ready_file_;
+};
+
+}  // namespace bwrt::server
+
+#endif  // BWRT_SERVER_DAEMON_H_

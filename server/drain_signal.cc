@@ -1,0 +1,48 @@
+#include "server/drain_signal.h"
+
+#include <csignal>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "server/log.h"
+
+namespace bwrt::server {
+namespace {
+
+sigset_t DrainSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+int WaitForOne() {
+  const sigset_t signals = DrainSignals();
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0) {
+  }
+  return signal;
+}
+
+}  // namespace
+
+void BlockDrainSignals() {
+  const sigset_t signals = DrainSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int WaitForDrainSignal() {
+  const int first = WaitForOne();
+  std::thread([] {
+    WaitForOne();
+    Log(LogLevel::kWarning, "second signal: ending at once");
+    _exit(1);  // Not exit: destructors would wait for what the operator does not want to wait for.
+  }).detach();
+  return first;
+}
+
+}  // namespace bwrt::server

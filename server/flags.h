@@ -1,0 +1,73 @@
+// Flags: everything the command line of bwrtd can say, checked.
+//
+// A value type. ParseFlags is a pure function of its arguments and of the files that --flagfile names.
+#ifndef BWRT_SERVER_FLAGS_H_
+#define BWRT_SERVER_FLAGS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/listen_address.h"
+#include "server/log.h"
+
+namespace bwrt::server {
+
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+
+struct Flags {
+  // What to print, and then exit with 0; empty otherwise. Nothing else is checked then.
+  std::string help;
+  bool version = false;
+
+  struct Rpc {
+    std::vector<ListenAddress> listen;  // Empty: DefaultListenAddress.
+    bool insecure_listen = false;
+    uint64_t max_message_bytes = 64 << 20;  // Fits an int.
+  } rpc;
+
+  struct Metrics {
+    std::optional<ListenAddress> address;  // kTcp. Unset: no exposer.
+  } metrics;
+
+  struct Waves {
+    DeviceChoice device = DeviceChoice::kAuto;
+    uint64_t lanes = 0;  // 0: one for each processor, at most kMaxLanes.
+    bool lenient_shapes = false;
+    std::string tile_whitelist_file;  // Empty: the built-in list.
+    uint64_t queue_waves = 1024;
+    uint64_t queue_bytes = uint64_t{1} << 30;
+  } waves;
+
+  struct Weights {
+    uint64_t max_models = 64;
+    uint64_t memory_limit = 0;  // Bytes. 0: half of the memory this process can have (host_memory.h).
+    bool allow_when_idle = true;
+    std::chrono::milliseconds max_hold = std::chrono::seconds(10);  // 0: new waves are never held.
+  } weights;
+
+  struct Process {
+    std::chrono::milliseconds grace_period = std::chrono::seconds(30);
+    std::string ready_file;  // Empty: none.
+    LogLevel log_level = LogLevel::kInfo;
+  } process;
+};
+
+inline constexpr uint64_t kMaxLanes = 64;
+
+// Errors are the user's (INVALID_ARGUMENT; exit status 2) and name flag, value and limit; for a line of a flag
+// file also file and line. A flag of the command line replaces the files', all of its values.
+absl::StatusOr<Flags> ParseFlags(int argc, const char* const* argv);
+
+// "64M" -> 67108864. Suffixes K, M, G and T are powers of 1024.
+absl::StatusOr<uint64_t> ParseBytes(const std::string& text);
+
+// "500ms", "5s", "1.5m", "1h".
+absl::StatusOr<std::chrono::milliseconds> ParseDuration(const std::string& text);
+
+}  // namespace bwrt::server
+
+#endif  // BWRT_SERVER_FLAGS_H_

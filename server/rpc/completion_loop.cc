@@ -1,0 +1,36 @@
+#include "server/rpc/completion_loop.h"
+
+#include <pthread.h>
+
+namespace bwrt::server {
+
+CompletionLoop::CompletionLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
+    : queue_(std::move(queue)) {}
+
+CompletionLoop::~CompletionLoop() { Stop(); }
+
+void CompletionLoop::Start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "bwrt-rpc");
+    Poll();
+  });
+}
+
+void CompletionLoop::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  gate_->Close();
+  queue_->Shutdown();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else {
+    Poll();  // Never started, but a queue must be drained before it is destroyed.
+  }
+}
+
+void CompletionLoop::Poll() {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->OnComplete(ok);
+}
+
+}  // namespace bwrt::server

@@ -1,0 +1,183 @@
+#include "server/runtime_metrics.h"
+
+#include <utility>
+
+namespace bwrt::server {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::Histogram;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+// From 10 us, a tiny wave, to 100 s, in steps of about 3.
+Histogram::BucketBoundaries PhaseBuckets() {
+  return {1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1, 3, 10, 30, 100};
+}
+
+std::string Text(absl::string_view s) { return std::string(s); }
+
+absl::string_view Name(runtime::WaveOutcome outcome) {
+  switch (outcome) {
+    case runtime::WaveOutcome::kOk:
+      return "ok";
+    case runtime::WaveOutcome::kFailed:
+      return "failed";
+    case runtime::WaveOutcome::kCancelled:
+      return "cancelled";
+    case runtime::WaveOutcome::kDeadline:
+      return "deadline";
+  }
+  return "unknown";
+}
+
+absl::string_view Name(runtime::SwapEnd end) {
+  switch (end) {
+    case runtime::SwapEnd::kCommitted:
+      return "committed";
+    case runtime::SwapEnd::kRefused:
+      return "refused";
+    case runtime::SwapEnd::kTimedOut:
+      return "timed_out";
+    case runtime::SwapEnd::kCancelled:
+      return "cancelled";
+    case runtime::SwapEnd::kBaseChanged:
+      return "base_changed";
+    case runtime::SwapEnd::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+auto& CounterFamily(prometheus::Registry* registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
+}
+
+auto& HistogramFamily(prometheus::Registry* registry, const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry);
+}
+
+MetricFamily Gauge(const char* name, const char* help) {
+  MetricFamily family;
+  family.name = name;
+  family.help = help;
+  family.type = MetricType::Gauge;
+  return family;
+}
+
+void Add(MetricFamily* family, double value, std::vector<ClientMetric::Label> labels = {}) {
+  ClientMetric& metric = family->metric.emplace_back();
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+}
+
+}  // namespace
+
+prometheus::Counter& RuntimeMetrics::Cache::Get(const std::vector<absl::string_view>& values) {
+  std::string key;
+  for (const absl::string_view value : values) {
+    key.append(value.data(), value.size());
+    key += '\0';
+  }
+  runtime::MutexLock lock(mu_);
+  prometheus::Counter*& counter = counters_[key];
+  if (counter == nullptr) {
+    prometheus::Labels labels;
+    for (size_t i = 0; i < values.size(); ++i) labels.emplace(labels_[i], Text(values[i]));
+    counter = &family_->Add(labels);
+  }
+  return *counter;
+}
+
+RuntimeMetrics::RuntimeMetrics(prometheus::Registry* registry)
+    : waves_(&CounterFamily(registry, "bwrt_waves_total", "Waves that were admitted and have ended."),
+             {"model", "device", "outcome"}),
+      rejections_(&CounterFamily(registry, "bwrt_wave_rejections_total", "Waves that were not admitted."), {"reason"}),
+      swaps_(&CounterFamily(registry, "bwrt_swap_total", "Swaps that have ended."), {"model", "outcome"}),
+      extent_pages_(&CounterFamily(registry, "bwrt_io_extent_pages_total",
+                                   "Pages of io_extents; no_source: they only advanced the token clock."),
+                    {"outcome"}) {
+  auto& phases = HistogramFamily(registry, "bwrt_wave_phase_seconds", "Time of waves with a result, by phase.");
+  const std::array<const char*, 4> names = {"queue", "prefetch", "compute", "copy"};
+  for (size_t i = 0; i < names.size(); ++i) phases_[i] = &phases.Add({{"phase", names[i]}}, PhaseBuckets());
+  swap_pause_ = &HistogramFamily(registry, "bwrt_swap_pause_seconds", "How long new waves were held back for a swap.")
+                     .Add({}, PhaseBuckets());
+  swap_wait_ = &HistogramFamily(registry, "bwrt_swap_wait_seconds", "From a swap's admission to its end.")
+                    .Add({}, PhaseBuckets());
+  stage_bytes_ =
+      &CounterFamily(registry, "bwrt_stage_bytes_total", "Weight bytes made resident for versions to come.").Add({});
+}
+
+void RuntimeMetrics::OnWaveEnd(const runtime::WaveEnd& end) {
+  waves_.Get({end.model, end.device, Name(end.outcome)}).Increment();
+  if (end.timings == nullptr) return;
+  const runtime::Timings& t = *end.timings;
+  const std::array<runtime::Duration, 4> times = {t.queue, t.prefetch, t.compute, t.copy};
+  for (size_t i = 0; i < times.size(); ++i) phases_[i]->Observe(runtime::Seconds(times[i]));
+}
+
+void RuntimeMetrics::OnWaveRejected(absl::string_view reason) { rejections_.Get({reason}).Increment(); }
+
+void RuntimeMetrics::OnExtentPages(absl::string_view outcome, int64_t pages) {
+  extent_pages_.Get({outcome}).Increment(static_cast<double>(pages));
+}
+
+void RuntimeMetrics::OnSwapEnd(absl::string_view model, runtime::SwapEnd end, runtime::Duration waited) {
+  swaps_.Get({model, Name(end)}).Increment();
+  swap_wait_->Observe(runtime::Seconds(waited));
+}
+
+void RuntimeMetrics::OnHoldEnd(absl::string_view /*model*/, runtime::Duration held) {
+  swap_pause_->Observe(runtime::Seconds(held));
+}
+
+void RuntimeMetrics::OnStaged(int64_t bytes) { stage_bytes_->Increment(static_cast<double>(bytes)); }
+
+std::vector<MetricFamily> RuntimeGauges::Collect() const {
+  const runtime::Gauges gauges = runtime_->GetGauges();
+  MetricFamily in_flight = Gauge("bwrt_waves_in_flight", "Waves that hold a lease.");
+  Add(&in_flight, static_cast<double>(gauges.waves_in_flight));
+  MetricFamily depth = Gauge("bwrt_queue_depth", "Waves waiting for a lane.");
+  Add(&depth, static_cast<double>(gauges.queue_depth));
+  MetricFamily bytes = Gauge("bwrt_weight_bytes", "Weight bytes by state.");
+  Add(&bytes, static_cast<double>(gauges.committed_bytes), {{"state", "committed"}});
+  Add(&bytes, static_cast<double>(gauges.staged_bytes), {{"state", "staged"}});
+  Add(&bytes, static_cast<double>(gauges.retiring_bytes), {{"state", "retiring"}});
+
+  MetricFamily version = Gauge("bwrt_model_version", "The model's current version.");
+  MetricFamily open = Gauge("bwrt_swap_window_open", "1 while the model's swap window is open.");
+  MetricFamily closed = Gauge("bwrt_swap_window_closed_seconds", "Age of the window's current closure; 0 while open.");
+  for (const auto& model : runtime_->Models()) {
+    const std::vector<ClientMetric::Label> label = {{"model", model->name()}};
+    Add(&version, static_cast<double>(model->version_number()), label);
+    Add(&open, model->window_open() ? 1 : 0, label);
+    Add(&closed, runtime::Seconds(model->closed_for()), label);
+  }
+
+  MetricFamily wgmma = Gauge("bwrt_wgmma_active_ratio", "Tensor-core (CPU: micro-kernel) share of compute time.");
+  MetricFamily tma = Gauge("bwrt_tma_occupancy_ratio", "Share of time with asynchronous copies outstanding.");
+  MetricFamily l2 = Gauge("bwrt_l2_hit_ratio", "L2 hit ratio of operand reads.");
+  MetricFamily ring = Gauge("bwrt_ring_occupancy_ratio", "Mean fill of the operand ring.");
+  for (const auto& device : runtime_->Devices()) {
+    const auto sample = runtime_->GetSample(device.info->name);
+    if (!sample.ok()) continue;
+    const auto add = [&](MetricFamily* family, const std::optional<runtime::Reading>& reading) {
+      if (!reading) return;
+      Add(family, reading->ratio,
+          {{"device", device.info->name}, {"source", Text(runtime::Name(reading->source))}});
+    };
+    add(&wgmma, sample->sample.readings.wgmma_active);
+    add(&tma, sample->sample.readings.tma_occ);
+    add(&l2, sample->sample.readings.l2_hit);
+    add(&ring, sample->sample.readings.ring_occ);
+  }
+
+  std::vector<MetricFamily> families;
+  for (MetricFamily* family : {&in_flight, &depth, &bytes, &version, &open, &closed, &wgmma, &tma, &l2, &ring}) {
+    // A series without a source is absent, and so is a family without series.
+    if (!family->metric.empty()) families.push_back(std::move(*family));
+  }
+  return families;
+}
+
+}  // namespace bwrt::server

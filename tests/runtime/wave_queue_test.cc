@@ -1,0 +1,257 @@
+#include "runtime/wave_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/error.h"
+#include "tests/support/error_details.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/manual_executor.h"
+#include "tests/support/one_shot.h"
+#include "tests/support/recording_observer.h"
+
+namespace bwrt::runtime {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+
+struct JobOptions {
+  int32_t priority = 0;
+  std::optional<Duration> deadline = {};  // From now.
+  int64_t bytes = 0;
+};
+
+class WaveQueueTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<Model> MakeModel(std::string name) {
+    return std::make_shared<Model>(std::move(name), ModelOptions{}, &clock_, &executor_, &observer_,
+                                   [this] { queue_.Wake(); });
+  }
+
+  // Jobs are numbered in the order they are made, from 1.
+  WaveJobPtr Job(const JobOptions& options = {}) { return Job(model_, options); }
+  WaveJobPtr Job(const std::shared_ptr<Model>& model, const JobOptions& options = {}) {
+    Wave wave;
+    wave.priority = options.priority;
+    if (options.deadline) wave.deadline = clock_.Now() + *options.deadline;
+    wave.held_bytes = Bytes(options.bytes);
+    return std::make_shared<WaveJob>(WaveNumber(++last_), std::move(wave), model, clock_.Now(),
+                                     [](const Wave&, absl::StatusOr<WaveResult>) {});
+  }
+  WaveJobPtr Pushed(const JobOptions& options = {}) {
+    WaveJobPtr job = Job(options);
+    EXPECT_TRUE(queue_.Push(job).ok());
+    return job;
+  }
+
+  // Numbers of everything that is in the queue, in the order it comes out.
+  std::vector<uint64_t> PopAll() {
+    queue_.Close();
+    std::vector<uint64_t> numbers;
+    while (const WaveJobPtr job = queue_.Pop()) numbers.push_back(job->number.value());
+    return numbers;
+  }
+
+  // Makes `model` hold its waves back: one is in flight outside its window, and a swap that waits has run out of
+  // patience. Dropping the lease ends it.
+  std::unique_ptr<Lease> HoldBack(const std::shared_ptr<Model>& model) {
+    auto lease = model->Start({WaveNumber(1000), "", {.begin = 5, .end = 6}, {.prefetch = 0, .tiles = 9}, Version()});
+    SwapOptions options;
+    options.policy = SwapPolicy::kWaitForWindow;
+    options.hold_after = Duration(0);
+    model->Swap(model->NewTicket(), model->current()->With("", {}), options, [](const SwapOutcome&) {});
+    clock_.Advance(Duration(0));
+    EXPECT_TRUE(model->held_back());
+    return lease.ok() ? *std::move(lease) : nullptr;
+  }
+
+  ManualClock clock_;
+  ManualExecutor executor_;
+  RecordingObserver observer_;
+  WaveQueue queue_{/*max_waves=*/4, Bytes(1000)};
+  uint64_t last_ = 0;
+  const std::shared_ptr<Model> model_ = MakeModel("m");
+};
+
+TEST_F(WaveQueueTest, ArrivalDecidesAmongEquals) {
+  Pushed();
+  Pushed();
+  Pushed();
+  EXPECT_EQ(queue_.depth(), 3u);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 2, 3));
+  EXPECT_EQ(queue_.depth(), 0u);
+}
+
+TEST_F(WaveQueueTest, PriorityThenDeadlineThenArrival) {
+  Pushed();                                           // 1
+  Pushed({.deadline = seconds(9)});                   // 2
+  Pushed({.priority = -1, .deadline = seconds(1)});   // 3
+  Pushed({.priority = 5, .deadline = seconds(8)});    // 4
+  EXPECT_THAT(PopAll(), ElementsAre(4, 2, 1, 3));
+}
+
+TEST_F(WaveQueueTest, EarlierDeadlinesFirstAndNoneLast) {
+  Pushed();
+  Pushed({.deadline = seconds(3)});
+  Pushed({.deadline = seconds(1)});
+  Pushed({.deadline = seconds(3)});
+  EXPECT_THAT(PopAll(), ElementsAre(3, 2, 4, 1));
+}
+
+TEST_F(WaveQueueTest, RefusesMoreWavesThanItMayHold) {
+  for (int i = 0; i < 4; ++i) Pushed({.bytes = 10});
+  const absl::Status full = queue_.Push(Job());
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetReason(full), "QUEUE_FULL");
+  EXPECT_EQ(MetadataOf(full, "queued_waves"), "4");
+  EXPECT_EQ(MetadataOf(full, "held_bytes"), "40");
+  EXPECT_TRUE(GetDetails(full)->retry_after.has_value());
+  EXPECT_THAT(std::string(full.message()), ::testing::HasSubstr("4 of 4 waves wait"));
+  // One that runs no longer waits.
+  ASSERT_NE(queue_.Pop(), nullptr);
+  EXPECT_TRUE(queue_.Push(Job()).ok());
+}
+
+TEST_F(WaveQueueTest, RefusesMoreBytesThanItMayHold) {
+  const WaveJobPtr first = Pushed({.bytes = 600});
+  EXPECT_TRUE(queue_.Push(Job({.bytes = 400})).ok()) << "the limit itself fits";
+  EXPECT_EQ(GetReason(queue_.Push(Job({.bytes = 1}))), "QUEUE_FULL");
+  EXPECT_TRUE(queue_.Push(Job({.bytes = 0})).ok());
+  // Bytes count until the wave has ended, not only while it waits.
+  EXPECT_EQ(queue_.Pop(), first);
+  EXPECT_EQ(GetReason(queue_.Push(Job({.bytes = 600}))), "QUEUE_FULL");
+  queue_.Release(*first);
+  EXPECT_TRUE(queue_.Push(Job({.bytes = 600})).ok());
+}
+
+TEST_F(WaveQueueTest, ARefusedWaveHoldsNothing) {
+  EXPECT_FALSE(queue_.Push(Job({.bytes = 1001})).ok());
+  EXPECT_EQ(queue_.depth(), 0u);
+  EXPECT_TRUE(queue_.Push(Job({.bytes = 1000})).ok());
+}
+
+TEST_F(WaveQueueTest, WhoeverRemovesAJobOwnsIt) {
+  const WaveJobPtr a = Pushed(), b = Pushed();
+  EXPECT_TRUE(queue_.Remove(a));
+  EXPECT_FALSE(queue_.Remove(a)) << "only once";
+  EXPECT_EQ(queue_.depth(), 1u);
+  EXPECT_EQ(queue_.Pop(), b);
+  EXPECT_FALSE(queue_.Remove(b)) << "it belongs to whoever popped it";
+  EXPECT_FALSE(queue_.Remove(Job())) << "never pushed";
+}
+
+TEST_F(WaveQueueTest, EachJobHasOneOwnerWhoeverIsFaster) {
+  WaveQueue queue(1000, Bytes(0));
+  std::vector<WaveJobPtr> jobs;
+  for (int i = 0; i < 500; ++i) {
+    jobs.push_back(Job());
+    ASSERT_TRUE(queue.Push(jobs.back()).ok());
+  }
+  queue.Close();
+  size_t popped = 0, removed = 0;
+  std::thread popper([&] {
+    while (queue.Pop() != nullptr) ++popped;
+  });
+  std::thread remover([&] {
+    for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) removed += queue.Remove(*job) ? 1 : 0;
+  });
+  popper.join();
+  remover.join();
+  EXPECT_EQ(popped + removed, jobs.size());
+}
+
+TEST_F(WaveQueueTest, PopWaitsForAPush) {
+  OneShot<WaveJobPtr> popped;
+  std::thread lane([&] { popped.Set(queue_.Pop()); });
+  const WaveJobPtr job = Pushed();
+  EXPECT_EQ(popped.Get(), job);
+  lane.join();
+}
+
+TEST_F(WaveQueueTest, HeldBackWavesArePassedOverAndKeepTheirPlace) {
+  const auto held = MakeModel("held");
+  auto lease = HoldBack(held);
+  const WaveJobPtr first = Job(held, {.priority = 9});
+  ASSERT_TRUE(queue_.Push(first).ok());
+  const WaveJobPtr second = Pushed();
+  EXPECT_EQ(queue_.Pop(), second);
+  Pushed();
+  lease = nullptr;
+  EXPECT_EQ(queue_.Pop(), first) << "no longer held back, and ahead of what came later";
+}
+
+TEST_F(WaveQueueTest, PopSleepsWhileAllAreHeldBackAndWakesWithThem) {
+  const auto held = MakeModel("held");
+  auto lease = HoldBack(held);
+  const WaveJobPtr job = Job(held);
+  ASSERT_TRUE(queue_.Push(job).ok());
+  std::vector<OneShot<WaveJobPtr>> popped(2);
+  std::vector<std::thread> lanes;
+  for (auto& one : popped) lanes.emplace_back([&] { one.Set(queue_.Pop()); });
+  lease = nullptr;  // The model calls Wake.
+  queue_.Close();
+  for (std::thread& lane : lanes) lane.join();
+  EXPECT_NE(popped[0].Get() == nullptr, popped[1].Get() == nullptr) << "one lane gets it, the other goes home";
+}
+
+TEST_F(WaveQueueTest, PutBackKeepsThePlace) {
+  const WaveJobPtr first = Pushed();
+  Pushed();
+  ASSERT_EQ(queue_.Pop(), first);
+  queue_.PutBack(first);
+  EXPECT_EQ(queue_.depth(), 2u);
+  EXPECT_EQ(queue_.Pop(), first);
+}
+
+TEST_F(WaveQueueTest, PutBackIsNotRefused) {
+  const WaveJobPtr job = Pushed({.bytes = 1000});
+  ASSERT_EQ(queue_.Pop(), job);
+  for (int i = 0; i < 4; ++i) Pushed();
+  queue_.Close();
+  queue_.PutBack(job);  // The queue is full, closed and holds its bytes already.
+  EXPECT_EQ(queue_.depth(), 5u);
+  EXPECT_THAT(PopAll(), ElementsAre(1, 2, 3, 4, 5));
+  queue_.Release(*job);
+}
+
+TEST_F(WaveQueueTest, ClosedTakesNoMoreButGivesWhatItHas) {
+  const WaveJobPtr job = Pushed();
+  queue_.Close();
+  const absl::Status refused = queue_.Push(Job());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(GetReason(refused), "DRAINING");
+  EXPECT_EQ(queue_.Pop(), job);
+  EXPECT_EQ(queue_.Pop(), nullptr);
+  EXPECT_EQ(queue_.Pop(), nullptr);
+}
+
+TEST_F(WaveQueueTest, CloseSendsWaitingLanesHome) {
+  std::vector<std::thread> lanes;
+  for (int i = 0; i < 3; ++i) lanes.emplace_back([&] { EXPECT_EQ(queue_.Pop(), nullptr); });
+  queue_.Close();
+  for (std::thread& lane : lanes) lane.join();
+}
+
+TEST_F(WaveQueueTest, RemovingTheLastOfAClosedQueueSendsWaitingLanesHome) {
+  const auto held = MakeModel("held");
+  const auto lease = HoldBack(held);
+  const WaveJobPtr job = Job(held);
+  ASSERT_TRUE(queue_.Push(job).ok());
+  queue_.Close();
+  std::vector<std::thread> lanes;
+  for (int i = 0; i < 2; ++i) lanes.emplace_back([&] { EXPECT_EQ(queue_.Pop(), nullptr); });
+  EXPECT_TRUE(queue_.Remove(job));
+  for (std::thread& lane : lanes) lane.join();
+}
+
+}  // namespace
+}  // namespace bwrt::runtime

@@ -1,0 +1,218 @@
+// FakeDevice: a device that computes nothing and stops where a test tells it to.
+//
+// A wave runs its tokens one after another. Unless the device is held, it runs straight through; while it is
+// held, every wave stops in each token until the test lets it on, so that a test can look at, cancel or swap
+// beneath a wave of which it knows exactly how far it has come. A wave stopped in token t has the clock [t, t].
+//
+// Waves are known by their wave_id; give them different ones. Thread-safe. Owned by the runtime under test,
+// which must let waves end before it goes: call Release() first.
+#ifndef BWRT_TESTS_SUPPORT_FAKE_DEVICE_H_
+#define BWRT_TESTS_SUPPORT_FAKE_DEVICE_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/device.h"
+#include "runtime/mutex.h"
+
+namespace bwrt::runtime {
+
+class FakeDevice final : public Device {
+ public:
+  // A tensor that keeps the bytes it was made of, charged to the budget as a device's must be.
+  class Tensor final : public DeviceTensor {
+   public:
+    using OnFree = std::function<void(const std::string& name)>;
+
+    Tensor(HostTensor host, WeightBudget::Reservation reservation, std::shared_ptr<std::atomic<int>> live,
+           OnFree on_free)
+        : DeviceTensor(std::move(host.type)),
+          name_(std::move(host.name)),
+          data_(std::move(host.data)),
+          reservation_(std::move(reservation)),
+          live_(std::move(live)),
+          on_free_(std::move(on_free)) {
+      live_->fetch_add(1);
+    }
+    ~Tensor() override {
+      live_->fetch_sub(1);
+      if (on_free_) on_free_(name_);
+    }
+    const std::string& data() const { return data_; }
+
+   private:
+    const std::string name_;
+    const std::string data_;
+    const WeightBudget::Reservation reservation_;
+    const std::shared_ptr<std::atomic<int>> live_;
+    const OnFree on_free_;
+  };
+
+  FakeDevice() {
+    info_.name = "fake";
+    info_.description = "a device for tests";
+    info_.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
+    info_.kernels = {"fake-kernel"};
+  }
+
+  // ---- The test's side
+
+  // From now on waves stop in every token.
+  void Hold() {
+    MutexLock lock(mu_);
+    held_ = true;
+  }
+  // Lets every wave, those to come too, run to its end.
+  void Release() {
+    MutexLock lock(mu_);
+    held_ = false;
+    changed_.NotifyAll();
+  }
+  // Lets `wave_id` go on until it is in `token`, and returns when it is.
+  void AdvanceTo(const std::string& wave_id, int64_t token) {
+    MutexLock lock(mu_);
+    gates_[wave_id].until = std::max(gates_[wave_id].until, token);
+    changed_.NotifyAll();
+    while (gates_[wave_id].token < token) changed_.Wait(mu_);
+  }
+  // Returns once `wave_id` has begun.
+  void AwaitStart(const std::string& wave_id) { AdvanceTo(wave_id, 0); }
+  // Lets `wave_id` run to its end; its callback tells when.
+  void Finish(const std::string& wave_id) {
+    MutexLock lock(mu_);
+    gates_[wave_id].until = std::numeric_limits<int64_t>::max();
+    changed_.NotifyAll();
+  }
+
+  // What Run and Upload answer from now on, unless OK.
+  void FailRuns(absl::Status status) {
+    MutexLock lock(mu_);
+    run_status_ = std::move(status);
+  }
+  void FailUploads(absl::Status status) {
+    MutexLock lock(mu_);
+    upload_status_ = std::move(status);
+  }
+  // Called with the name of each tensor, uploaded from now on, when it is freed.
+  void OnTensorFreed(Tensor::OnFree on_free) {
+    MutexLock lock(mu_);
+    on_free_ = std::move(on_free);
+  }
+  // The readings each wave reports from now on.
+  void SetReadings(Readings readings) {
+    MutexLock lock(mu_);
+    readings_ = readings;
+  }
+
+  // Ids of the waves that have begun, in that order.
+  std::vector<std::string> started() const {
+    MutexLock lock(mu_);
+    return started_;
+  }
+  // Names of the tensors uploaded, in that order; "name<-name" where a predecessor was given.
+  std::vector<std::string> uploads() const {
+    MutexLock lock(mu_);
+    return uploads_;
+  }
+  // Tensors that exist. May be kept beyond the device's life.
+  std::shared_ptr<const std::atomic<int>> live_tensors() const { return live_; }
+
+  // ---- The runtime's side
+
+  const DeviceInfo& info() const override { return info_; }
+
+  absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
+                                                             WeightBudget& budget) override {
+    auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+    if (!reservation.ok()) return reservation.status();
+    MutexLock lock(mu_);
+    if (!upload_status_.ok()) return upload_status_;
+    uploads_.push_back(tensor.name + (predecessor == nullptr ? "" : "<-" + tensor.name));
+    return std::make_shared<Tensor>(std::move(tensor), std::move(*reservation), live_, on_free_);
+  }
+
+  EffectiveSpec Plan(const Wave& wave) const override {
+    EffectiveSpec effective;
+    effective.device = info_.name;
+    effective.kernel = info_.kernels[0];
+    effective.k_step = wave.tile.bk;
+    return effective;
+  }
+
+  // C becomes copies of the first bytes of W: which version a wave ran with can be read from its result.
+  absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
+                                 std::string& c) override {
+    {
+      MutexLock lock(mu_);
+      started_.push_back(wave.wave_id);
+      gates_[wave.wave_id];
+    }
+    absl::Status status = RunTokens(wave, progress);
+    WaveReport report;
+    {
+      MutexLock lock(mu_);
+      gates_.erase(wave.wave_id);
+      if (status.ok()) status = run_status_;
+      report.readings = readings_;
+    }
+    if (!status.ok()) return status;
+    const std::string pattern = w == nullptr ? "none" : static_cast<const Tensor*>(w)->data().substr(0, 4);
+    c.clear();
+    while (static_cast<int64_t>(c.size()) < wave.c_bytes.value()) c += pattern;
+    c.resize(static_cast<size_t>(wave.c_bytes.value()));
+    report.effective = Plan(wave);
+    report.timings.compute = std::chrono::milliseconds(1);
+    return report;
+  }
+
+ private:
+  struct Gate {
+    int64_t token = -1;  // That the wave is in; -1 before it begins.
+    int64_t until = 0;   // It may go on until it is in this one.
+  };
+
+  absl::Status RunTokens(const Wave& wave, WaveProgress& progress) {
+    if (absl::Status status = progress.Step({}, {}); !status.ok()) return status;
+    for (int64_t token = 0;; ++token) {
+      WaitIn(wave.wave_id, token);
+      const bool last = token == wave.tokens.last();
+      const absl::Status status = last ? progress.Step({}, {}) : progress.Step(token, token + 1);
+      if (!status.ok() || last) return status;
+    }
+  }
+
+  void WaitIn(const std::string& wave_id, int64_t token) {
+    MutexLock lock(mu_);
+    Gate& gate = gates_[wave_id];
+    gate.token = token;
+    changed_.NotifyAll();
+    while (held_ && gate.until <= token) changed_.Wait(mu_);
+  }
+
+  DeviceInfo info_;
+  const std::shared_ptr<std::atomic<int>> live_ = std::make_shared<std::atomic<int>>(0);
+  mutable Mutex mu_;
+  CondVar changed_;
+  bool held_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<std::string, Gate> gates_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> started_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> uploads_ ABSL_GUARDED_BY(mu_);
+  absl::Status run_status_ ABSL_GUARDED_BY(mu_);
+  absl::Status upload_status_ ABSL_GUARDED_BY(mu_);
+  Tensor::OnFree on_free_ ABSL_GUARDED_BY(mu_);
+  Readings readings_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_TESTS_SUPPORT_FAKE_DEVICE_H_
