@@ -13,6 +13,7 @@ _PACKAGE_FILES = {
     "libprotobuf-dev": "/usr/include/google/protobuf/message.h",
     "libspdlog-dev": "/usr/include/spdlog/spdlog.h",
     "libssl-dev": "/usr/include/openssl/evp.h",
+    "liburing-dev": "/usr/include/liburing.h",
     "libxsmm-dev": "/usr/include/libxsmm.h",
     "nlohmann-json3-dev": "/usr/include/nlohmann/json.hpp",
     "prometheus-cpp-dev": "/usr/include/prometheus/registry.h",

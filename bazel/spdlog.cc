@@ -68,14 +68,10 @@ template class sinks::ansicolor_stdout_sink<console_mutex>;
 template class sinks::ansicolor_stdout_sink<console_nullmutex>;
 template class sinks::ansicolor_stderr_sink<console_mutex>;
 template class sinks::ansicolor_stderr_sink<console_nullmutex>;
-template std::shared_ptr<logger> stdout_color_mt<synchronous_factory>(const std::string&,
-                                                                      color_mode);
-template std::shared_ptr<logger> stdout_color_st<synchronous_factory>(const std::string&,
-                                                                      color_mode);
-template std::shared_ptr<logger> stderr_color_mt<synchronous_factory>(const std::string&,
-                                                                      color_mode);
-template std::shared_ptr<logger> stderr_color_st<synchronous_factory>(const std::string&,
-                                                                      color_mode);
+template std::shared_ptr<logger> stdout_color_mt<synchronous_factory>(const std::string&, color_mode);
+template std::shared_ptr<logger> stdout_color_st<synchronous_factory>(const std::string&, color_mode);
+template std::shared_ptr<logger> stderr_color_mt<synchronous_factory>(const std::string&, color_mode);
+template std::shared_ptr<logger> stderr_color_st<synchronous_factory>(const std::string&, color_mode);
 template std::shared_ptr<logger> stdout_logger_mt<synchronous_factory>(const std::string&);
 template std::shared_ptr<logger> stderr_logger_mt<synchronous_factory>(const std::string&);
 }  // namespace spdlog

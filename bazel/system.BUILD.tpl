@@ -90,8 +90,9 @@ cc_library(
 cc_library(
     name = "prometheus",
     linkopts = [
-        "-lprometheus-cpp-pull",
         "-lprometheus-cpp-core",
+        "-lcivetweb-cpp",
+        "-lcivetweb",
         "-Wl,--disable-new-dtags,-rpath,$$ORIGIN",
     ],
 )
@@ -111,6 +112,12 @@ cc_library(
 cc_library(name = "cli11")
 
 cc_library(name = "json")
+
+# Static: asynchronous file reads.
+cc_library(
+    name = "uring",
+    linkopts = ["-l:liburing.a"],
+)
 
 cc_library(
     name = "xsmm",

@@ -25,9 +25,13 @@ std::string DefaultAddress(const AddressSources& sources) {
   if (server.has_value() && !server->empty()) return *server;
   if (sources.is_root) return "unix:/run/bwrt/bwrt.sock";
   const std::optional<std::string> runtime = sources.environment("XDG_RUNTIME_DIR");
-  if (runtime.has_value() && !runtime->empty())
-    return absl::StrCat("unix:", *runtime, "/bwrt.sock");
+  if (runtime.has_value() && !runtime->empty()) return absl::StrCat("unix:", *runtime, "/bwrt.sock");
   return absl::StrCat("unix:/run/user/", geteuid(), "/bwrt.sock");
+}
+
+bool IsServerNamed(const AddressSources& sources) {
+  const std::optional<std::string> server = sources.environment("BWRT_SERVER");
+  return server.has_value() && !server->empty();
 }
 
 absl::Status CheckAddress(absl::string_view address) {
@@ -45,10 +49,9 @@ absl::Status CheckAddress(absl::string_view address) {
   }
   const size_t colon = rest.rfind(':');
   uint32_t port = 0;
-  if (colon == absl::string_view::npos || colon == 0 ||
-      !absl::SimpleAtoi(rest.substr(colon + 1), &port) || port == 0 || port > 65535) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("address \"", rest, "\": must be unix:PATH or HOST:PORT"));
+  if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(rest.substr(colon + 1), &port) || port == 0 ||
+      port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("address \"", rest, "\": must be unix:PATH or HOST:PORT"));
   }
   return absl::OkStatus();
 }

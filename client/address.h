@@ -26,6 +26,9 @@ struct AddressSources {
 // others, and /run/user/UID where that is unset.
 std::string DefaultAddress(const AddressSources& sources = AddressSources::Process());
 
+// Whether BWRT_SERVER is set, and so decides what DefaultAddress returns.
+bool IsServerNamed(const AddressSources& sources = AddressSources::Process());
+
 // INVALID_ARGUMENT unless `address` is "unix:PATH" or "HOST:PORT".
 absl::Status CheckAddress(absl::string_view address);
 

@@ -28,8 +28,10 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
   AddValidateCommand(app, context);
   AddSubmitCommand(app, context);
   AddReplayCommand(app, context);
+  AddExplainCommand(app, context);
   AddWeightsCommands(app, context);
   AddWatchCommands(app, context);
+  AddPagesCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -38,11 +40,11 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
       return app.exit(error, context.out, context.err);
     }
     // The parse may have ended before it came to --json.
-    context.json = std::any_of(argv, argv + argc, [](const char* argument) {
-      return absl::string_view(argument) == "--json";
-    });
+    context.json =
+        std::any_of(argv, argv + argc, [](const char* argument) { return absl::string_view(argument) == "--json"; });
     return context.Usage(absl::InvalidArgumentError(error.what()));
   }
+  context.server_named = !context.server.empty() || IsServerNamed();
   if (context.server.empty()) context.server = DefaultAddress();
   if (absl::Status status = CheckAddress(context.server); !status.ok()) {
     return context.Usage(status);

@@ -33,8 +33,7 @@ std::string RandomId() {
   return absl::BytesToHexString(absl::string_view(bytes, sizeof(bytes)));
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address,
-                                           const ClientOptions& options) {
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ClientOptions& options) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxSendMessageSize(options.max_send_bytes);
   arguments.SetMaxReceiveMessageSize(options.max_receive_bytes);
@@ -91,8 +90,7 @@ struct Client::Impl {
 
   template <class Stub, class Request, class Response>
   absl::StatusOr<Response> Call(Stub& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                             Response*),
+                                grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request, const CallOptions& call) {
     grpc::ClientContext context;
     SetTimeout(call.timeout.value_or(options.default_timeout), &context);
@@ -115,34 +113,30 @@ struct Client::Impl {
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
 
-absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string address,
-                                                        ClientOptions options) {
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(std::string address, ClientOptions options) {
   if (absl::Status status = CheckAddress(address); !status.ok()) return status;
   if (options.client_id.empty()) options.client_id = RandomId();
-  auto client = std::unique_ptr<Client>(
-      new Client(std::make_unique<Impl>(std::move(address), std::move(options))));
+  auto client = std::unique_ptr<Client>(new Client(std::make_unique<Impl>(std::move(address), std::move(options))));
   Impl& impl = *client->impl_;
   if (WaitUntilConnected(*impl.channel, impl.options.connect_timeout)) return client;
   // A channel does not say why it failed; a call on it does, at once.
   absl::Status why = client->CheckHealth("", {.timeout = absl::Milliseconds(100)}).status();
   if (why.ok()) return client;
-  return absl::UnavailableError(
-      absl::StrCat("no daemon answers at ", impl.address, ": ",
-                   absl::IsDeadlineExceeded(why) ? "no answer in time" : why.message()));
+  return absl::UnavailableError(absl::StrCat("no daemon answers at ", impl.address, ": ",
+                                             absl::IsDeadlineExceeded(why) ? "no answer in time" : why.message()));
 }
 
 const std::string& Client::address() const { return impl_->address; }
 const std::string& Client::client_id() const { return impl_->options.client_id; }
 
-absl::StatusOr<v1::WaveResult> Client::SubmitWave(const v1::SubmitWaveRequest& request,
-                                                  const CallOptions& options) {
+absl::StatusOr<v1::WaveResult> Client::SubmitWave(const v1::SubmitWaveRequest& request, const CallOptions& options) {
   return impl_->Call(impl_->execution, &v1::Execution::Stub::SubmitWave, request, options);
 }
 
 std::unique_ptr<WaveStream> Client::StreamWaves(const CallOptions& options) {
-  return std::make_unique<GrpcWaveStream>(
-      StreamContext(options), options.handle,
-      [this](grpc::ClientContext* context) { return impl_->execution.StreamWaves(context); });
+  return std::make_unique<GrpcWaveStream>(StreamContext(options), options.handle, [this](grpc::ClientContext* context) {
+    return impl_->execution.StreamWaves(context);
+  });
 }
 
 absl::StatusOr<v1::ValidateWaveResponse> Client::ValidateWave(const v1::SubmitWaveRequest& request,
@@ -155,8 +149,7 @@ absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(const v1::CancelWaveRe
   return impl_->Call(impl_->execution, &v1::Execution::Stub::CancelWave, request, options);
 }
 
-absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(absl::string_view wave_id,
-                                                          const CallOptions& options) {
+absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(absl::string_view wave_id, const CallOptions& options) {
   v1::CancelWaveRequest request;
   request.set_client_id(client_id());
   request.set_wave_id(std::string(wave_id));
@@ -164,71 +157,64 @@ absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(absl::string_view wave
 }
 
 absl::StatusOr<v1::GetCapabilitiesResponse> Client::GetCapabilities(const CallOptions& options) {
-  return impl_->Call(impl_->execution, &v1::Execution::Stub::GetCapabilities,
-                     v1::GetCapabilitiesRequest(), options);
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::GetCapabilities, v1::GetCapabilitiesRequest(), options);
 }
 
 absl::StatusOr<v1::SetWeightsResponse> Client::SetWeights(const v1::SetWeightsRequest& request,
                                                           const CallOptions& options) {
   CallOptions call = options;
-  if (!call.timeout.has_value())
-    call.timeout = impl_->options.default_timeout + WindowWait(request);
+  if (!call.timeout.has_value()) call.timeout = impl_->options.default_timeout + WindowWait(request);
   return impl_->Call(impl_->weights, &v1::Weights::Stub::SetWeights, request, call);
 }
 
 absl::StatusOr<v1::ListModelsResponse> Client::ListModels(const CallOptions& options) {
-  return impl_->Call(impl_->weights, &v1::Weights::Stub::ListModels, v1::ListModelsRequest(),
-                     options);
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::ListModels, v1::ListModelsRequest(), options);
 }
 
-absl::StatusOr<v1::GetModelResponse> Client::GetModel(const v1::GetModelRequest& request,
-                                                      const CallOptions& options) {
+absl::StatusOr<v1::GetModelResponse> Client::GetModel(const v1::GetModelRequest& request, const CallOptions& options) {
   return impl_->Call(impl_->weights, &v1::Weights::Stub::GetModel, request, options);
 }
 
-absl::StatusOr<v1::GetModelResponse> Client::GetModel(absl::string_view model,
-                                                      const CallOptions& options) {
+absl::StatusOr<v1::GetModelResponse> Client::GetModel(absl::string_view model, const CallOptions& options) {
   v1::GetModelRequest request;
   request.set_model(std::string(model));
   return GetModel(request, options);
 }
 
-std::unique_ptr<ModelWatch> Client::WatchModel(const v1::WatchModelRequest& request,
-                                               const CallOptions& options) {
+std::unique_ptr<ModelWatch> Client::WatchModel(const v1::WatchModelRequest& request, const CallOptions& options) {
   return std::make_unique<GrpcWatch<v1::ModelEvent>>(
       StreamContext(options), options.handle,
       [&](grpc::ClientContext* context) { return impl_->weights.WatchModel(context, request); });
 }
 
-std::unique_ptr<ModelWatch> Client::WatchModel(absl::string_view model,
-                                               const CallOptions& options) {
+std::unique_ptr<ModelWatch> Client::WatchModel(absl::string_view model, const CallOptions& options) {
   v1::WatchModelRequest request;
   request.set_model(std::string(model));
   return WatchModel(request, options);
 }
 
-absl::StatusOr<v1::SampleResponse> Client::Sample(const v1::SampleRequest& request,
-                                                  const CallOptions& options) {
+absl::StatusOr<v1::SampleResponse> Client::Sample(const v1::SampleRequest& request, const CallOptions& options) {
   return impl_->Call(impl_->telemetry, &v1::Telemetry::Stub::Sample, request, options);
 }
 
-std::unique_ptr<SampleWatch> Client::WatchSamples(const v1::WatchSamplesRequest& request,
-                                                  const CallOptions& options) {
-  return std::make_unique<GrpcWatch<v1::SampleResponse>>(
-      StreamContext(options), options.handle, [&](grpc::ClientContext* context) {
-        return impl_->telemetry.WatchSamples(context, request);
-      });
+absl::StatusOr<v1::ListPagesResponse> Client::ListPages(const v1::ListPagesRequest& request,
+                                                        const CallOptions& options) {
+  return impl_->Call(impl_->telemetry, &v1::Telemetry::Stub::ListPages, request, options);
 }
 
-absl::StatusOr<HealthResponse> Client::CheckHealth(absl::string_view service,
-                                                   const CallOptions& options) {
+std::unique_ptr<SampleWatch> Client::WatchSamples(const v1::WatchSamplesRequest& request, const CallOptions& options) {
+  return std::make_unique<GrpcWatch<v1::SampleResponse>>(
+      StreamContext(options), options.handle,
+      [&](grpc::ClientContext* context) { return impl_->telemetry.WatchSamples(context, request); });
+}
+
+absl::StatusOr<HealthResponse> Client::CheckHealth(absl::string_view service, const CallOptions& options) {
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(std::string(service));
   return impl_->Call(impl_->health, &grpc::health::v1::Health::Stub::Check, request, options);
 }
 
-std::unique_ptr<HealthWatch> Client::WatchHealth(absl::string_view service,
-                                                 const CallOptions& options) {
+std::unique_ptr<HealthWatch> Client::WatchHealth(absl::string_view service, const CallOptions& options) {
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(std::string(service));
   return std::make_unique<GrpcWatch<HealthResponse>>(

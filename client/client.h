@@ -48,8 +48,7 @@ class Client {
   // Connects to `address`: "unix:PATH" or "HOST:PORT".
   // - INVALID_ARGUMENT: neither of these.
   // - UNAVAILABLE: nobody accepts there.
-  static absl::StatusOr<std::unique_ptr<Client>> Connect(std::string address,
-                                                         ClientOptions options = {});
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(std::string address, ClientOptions options = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -58,16 +57,14 @@ class Client {
   const std::string& client_id() const;
 
   // Execution.
-  absl::StatusOr<v1::WaveResult> SubmitWave(const v1::SubmitWaveRequest& request,
-                                            const CallOptions& options = {});
+  absl::StatusOr<v1::WaveResult> SubmitWave(const v1::SubmitWaveRequest& request, const CallOptions& options = {});
   std::unique_ptr<WaveStream> StreamWaves(const CallOptions& options = {});
   absl::StatusOr<v1::ValidateWaveResponse> ValidateWave(const v1::SubmitWaveRequest& request,
                                                         const CallOptions& options = {});
   absl::StatusOr<v1::CancelWaveResponse> CancelWave(const v1::CancelWaveRequest& request,
                                                     const CallOptions& options = {});
   // Of a wave that carries this client's client_id().
-  absl::StatusOr<v1::CancelWaveResponse> CancelWave(absl::string_view wave_id,
-                                                    const CallOptions& options = {});
+  absl::StatusOr<v1::CancelWaveResponse> CancelWave(absl::string_view wave_id, const CallOptions& options = {});
   absl::StatusOr<v1::GetCapabilitiesResponse> GetCapabilities(const CallOptions& options = {});
 
   // Weights. With WAIT_FOR_WINDOW and no timeout given, SetWeights allows wait_timeout on top of
@@ -75,25 +72,22 @@ class Client {
   absl::StatusOr<v1::SetWeightsResponse> SetWeights(const v1::SetWeightsRequest& request,
                                                     const CallOptions& options = {});
   absl::StatusOr<v1::ListModelsResponse> ListModels(const CallOptions& options = {});
-  absl::StatusOr<v1::GetModelResponse> GetModel(const v1::GetModelRequest& request,
-                                                const CallOptions& options = {});
-  absl::StatusOr<v1::GetModelResponse> GetModel(absl::string_view model,
-                                                const CallOptions& options = {});
-  std::unique_ptr<ModelWatch> WatchModel(const v1::WatchModelRequest& request,
-                                         const CallOptions& options = {});
+  absl::StatusOr<v1::GetModelResponse> GetModel(const v1::GetModelRequest& request, const CallOptions& options = {});
+  absl::StatusOr<v1::GetModelResponse> GetModel(absl::string_view model, const CallOptions& options = {});
+  std::unique_ptr<ModelWatch> WatchModel(const v1::WatchModelRequest& request, const CallOptions& options = {});
   std::unique_ptr<ModelWatch> WatchModel(absl::string_view model, const CallOptions& options = {});
 
   // Telemetry.
-  absl::StatusOr<v1::SampleResponse> Sample(const v1::SampleRequest& request = {},
-                                            const CallOptions& options = {});
+  absl::StatusOr<v1::SampleResponse> Sample(const v1::SampleRequest& request = {}, const CallOptions& options = {});
   std::unique_ptr<SampleWatch> WatchSamples(const v1::WatchSamplesRequest& request = {},
                                             const CallOptions& options = {});
+  absl::StatusOr<v1::ListPagesResponse> ListPages(const v1::ListPagesRequest& request = {},
+                                                  const CallOptions& options = {});
 
   // Health of the daemon (an empty name) or of one service.
-  absl::StatusOr<grpc::health::v1::HealthCheckResponse> CheckHealth(
-      absl::string_view service = "", const CallOptions& options = {});
-  std::unique_ptr<HealthWatch> WatchHealth(absl::string_view service = "",
-                                           const CallOptions& options = {});
+  absl::StatusOr<grpc::health::v1::HealthCheckResponse> CheckHealth(absl::string_view service = "",
+                                                                    const CallOptions& options = {});
+  std::unique_ptr<HealthWatch> WatchHealth(absl::string_view service = "", const CallOptions& options = {});
 
  private:
   struct Impl;

@@ -47,6 +47,16 @@ std::optional<DType> ParseDType(absl::string_view name) {
   return std::nullopt;
 }
 
+std::string StoredDTypeName(DType dtype) {
+  return dtype == DTYPE_UNSPECIFIED || !DType_IsValid(dtype) ? "unspecified" : absl::AsciiStrToLower(DType_Name(dtype));
+}
+
+std::optional<DType> ParseStoredDType(absl::string_view name) {
+  DType dtype;
+  if (!DType_Parse(absl::AsciiStrToUpper(name), &dtype) || dtype == DTYPE_UNSPECIFIED) return std::nullopt;
+  return dtype;
+}
+
 int64_t DTypeBytes(DType dtype) {
   switch (dtype) {
     case F32:
@@ -54,6 +64,32 @@ int64_t DTypeBytes(DType dtype) {
     case F16:
     case BF16:
       return 2;
+    default:
+      return 0;
+  }
+}
+
+int64_t StoredDTypeBytes(DType dtype) {
+  switch (dtype) {
+    case I8:
+    case U8:
+    case BOOL:
+    case F8_E4M3:
+    case F8_E5M2:
+      return 1;
+    case F16:
+    case BF16:
+    case I16:
+    case U16:
+      return 2;
+    case F32:
+    case I32:
+    case U32:
+      return 4;
+    case F64:
+    case I64:
+    case U64:
+      return 8;
     default:
       return 0;
   }
@@ -115,8 +151,8 @@ absl::StatusOr<std::vector<double>> DecodeElements(DType dtype, absl::string_vie
   const int64_t size = DTypeBytes(dtype);
   if (size == 0) return absl::InvalidArgumentError("the element type is unspecified");
   if (bytes.size() % size != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(bytes.size(), " bytes are no whole number of ",
-                                                   DTypeName(dtype), " elements"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(bytes.size(), " bytes are no whole number of ", DTypeName(dtype), " elements"));
   }
   switch (dtype) {
     case F32:

@@ -22,8 +22,14 @@ absl::string_view DTypeName(DType dtype);
 // The type of that name, in either case.
 std::optional<DType> ParseDType(absl::string_view name);
 
-// 0 for an unspecified type.
+// Of one element. 0 for anything else.
 int64_t DTypeBytes(DType dtype);
+
+// As these three, for what a stored tensor may consist of: also types that nothing computes with, such as "i8" or
+// "f8_e4m3".
+std::string StoredDTypeName(DType dtype);
+std::optional<DType> ParseStoredDType(absl::string_view name);
+int64_t StoredDTypeBytes(DType dtype);
 
 uint16_t RoundToBf16(float value);
 uint16_t RoundToF16(float value);

@@ -22,9 +22,7 @@ class Builder {
     }
     return number_integer(static_cast<int64_t>(value));
   }
-  bool number_float(double, const std::string& text) {
-    return Add({.kind = Kind::kNumber, .text = text});
-  }
+  bool number_float(double, const std::string& text) { return Add({.kind = Kind::kNumber, .text = text}); }
   bool string(std::string& value) { return Add({.kind = Kind::kString, .text = std::move(value)}); }
   bool binary(nlohmann::json::binary_t&) { return false; }  // Not in JSON text.
   bool start_object(size_t) { return Open(Kind::kObject); }
@@ -35,8 +33,7 @@ class Builder {
     open_.back()->members.emplace_back(std::move(name), JsonValue());
     return true;
   }
-  bool parse_error(size_t position, const std::string& token,
-                   const nlohmann::detail::exception& e) {
+  bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception& e) {
     // "[json.exception.parse_error.101] parse error at line 1, ..." without its number.
     std::string what = e.what();
     const size_t bracket = what.find("] ");
@@ -44,6 +41,9 @@ class Builder {
     error_ = absl::StrCat(Path(), Path().empty() ? "" : ": ", what, " (byte ", position);
     if (!token.empty()) absl::StrAppend(&error_, ", at '", token.substr(0, 40), "'");
     absl::StrAppend(&error_, ")");
+    // Keys and tokens of the input are part of it, and may be of any length.
+    constexpr size_t kMaxError = 1024;
+    if (error_.size() > kMaxError) error_ = absl::StrCat(error_.substr(0, kMaxError), "...");
     return false;
   }
 
@@ -85,8 +85,7 @@ class Builder {
     std::string path;
     for (const JsonValue* value : open_) {
       if (value->kind == Kind::kArray) {
-        absl::StrAppend(&path, "[",
-                        value == open_.back() ? value->items.size() : value->items.size() - 1, "]");
+        absl::StrAppend(&path, "[", value == open_.back() ? value->items.size() : value->items.size() - 1, "]");
       } else if (!value->members.empty()) {
         absl::StrAppend(&path, path.empty() ? "" : ".", value->members.back().first);
       }

@@ -14,9 +14,7 @@ constexpr uint64_t Mix(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-constexpr uint64_t Key(uint64_t seed, uint64_t stream) {
-  return Mix(Mix(seed + kGamma) + (stream + 1) * kGamma);
-}
+constexpr uint64_t Key(uint64_t seed, uint64_t stream) { return Mix(Mix(seed + kGamma) + (stream + 1) * kGamma); }
 
 float ValueAt(uint64_t key, uint64_t index) {
   const auto upper = static_cast<int32_t>(Mix(key + (index + 1) * kGamma) >> 40);
@@ -25,12 +23,9 @@ float ValueAt(uint64_t key, uint64_t index) {
 
 }  // namespace
 
-float RandomValue(uint64_t seed, uint64_t stream, uint64_t index) {
-  return ValueAt(Key(seed, stream), index);
-}
+float RandomValue(uint64_t seed, uint64_t stream, uint64_t index) { return ValueAt(Key(seed, stream), index); }
 
-absl::StatusOr<std::string> RandomMatrix(const OperandStream& stream, DType dtype, int64_t rows,
-                                         int64_t columns) {
+absl::StatusOr<std::string> RandomMatrix(const OperandStream& stream, DType dtype, int64_t rows, int64_t columns) {
   constexpr int64_t kMaxBytes = (int64_t{1} << 31) - 1;
   const int64_t element_bytes = DTypeBytes(dtype);
   if (rows < 0 || columns < 0 || element_bytes == 0) {
@@ -38,9 +33,8 @@ absl::StatusOr<std::string> RandomMatrix(const OperandStream& stream, DType dtyp
         absl::StrCat("no matrix of ", rows, " x ", columns, " ", DTypeName(dtype), " elements"));
   }
   if (rows != 0 && columns > kMaxBytes / element_bytes / rows) {
-    return absl::ResourceExhaustedError(absl::StrCat("a matrix of ", rows, " x ", columns, " ",
-                                                     DTypeName(dtype), " elements exceeds the ",
-                                                     kMaxBytes, " bytes of one message"));
+    return absl::ResourceExhaustedError(absl::StrCat("a matrix of ", rows, " x ", columns, " ", DTypeName(dtype),
+                                                     " elements exceeds the ", kMaxBytes, " bytes of one message"));
   }
   const int64_t count = rows * columns;
   const uint64_t key = Key(stream.seed, stream.id());

@@ -38,7 +38,6 @@ float RandomValue(uint64_t seed, uint64_t stream, uint64_t index);
 
 // `rows` x `columns` values, packed row-major, rounded to `dtype`. RESOURCE_EXHAUSTED: more bytes
 // than one message can carry (2 GiB). INVALID_ARGUMENT: negative dimensions or an unspecified type.
-absl::StatusOr<std::string> RandomMatrix(const OperandStream& stream, DType dtype, int64_t rows,
-                                         int64_t columns);
+absl::StatusOr<std::string> RandomMatrix(const OperandStream& stream, DType dtype, int64_t rows, int64_t columns);
 
 }  // namespace bwrt::client

@@ -22,9 +22,8 @@ constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMaxUint32 = std::numeric_limits<uint32_t>::max();
 
 constexpr absl::string_view kWaveKeys[] = {
-    "pack_order", "tile_order",    "tile_order_flat", "bm",        "bn",
-    "bk",         "cluster_shape", "cluster_x",       "cluster_y", "tmem_layout",
-    "io_extents", "swap_window",   "swap_begin",      "swap_end",
+    "pack_order", "tile_order", "tile_order_flat", "bm",         "bn",          "bk",         "cluster_shape",
+    "cluster_x",  "cluster_y",  "tmem_layout",     "io_extents", "swap_window", "swap_begin", "swap_end",
 };
 
 bool IsWaveKey(absl::string_view key) {
@@ -53,9 +52,8 @@ class Reader {
 
   absl::StatusOr<Plan> Finish() && {
     if (violations_.empty()) return std::move(plan_);
-    std::string message =
-        absl::StrCat("the plan has ", violations_.size(), Full() ? " or more" : "",
-                     " invalid value", violations_.size() == 1 ? "" : "s");
+    std::string message = absl::StrCat("the plan has ", violations_.size(), Full() ? " or more" : "", " invalid value",
+                                       violations_.size() == 1 ? "" : "s");
     return InvalidFields(message, std::move(violations_));
   }
 
@@ -72,9 +70,9 @@ class Reader {
   }
 
   int64_t Integer(const JsonValue& value, const std::string& path, int64_t limit = kMaxInt32) {
-    const bool whole = value.kind == Kind::kInteger ||
-                       (value.kind == Kind::kNumber &&
-                        value.text.find_first_not_of("-0123456789") == std::string::npos);
+    const bool whole =
+        value.kind == Kind::kInteger ||
+        (value.kind == Kind::kNumber && value.text.find_first_not_of("-0123456789") == std::string::npos);
     if (!whole) {
       WrongType(value, path, "an integer");
       return 0;
@@ -95,28 +93,25 @@ class Reader {
   }
 
   // An integer member; `fallback` where it is missing.
-  int32_t Int32(const JsonValue& object, const std::string& path, absl::string_view name,
-                int32_t fallback) {
+  int32_t Int32(const JsonValue& object, const std::string& path, absl::string_view name, int32_t fallback) {
     const JsonValue* value = Member(object, name);
     if (value == nullptr) return fallback;
     return static_cast<int32_t>(Integer(*value, absl::StrCat(path, ".", name)));
   }
 
   // A list of exactly `size` items where that is not 0; null, with a violation, where it is none.
-  const JsonValue* List(const JsonValue& value, const std::string& path, size_t size,
-                        absl::string_view expected) {
+  const JsonValue* List(const JsonValue& value, const std::string& path, size_t size, absl::string_view expected) {
     if (value.kind == Kind::kArray && (size == 0 || value.items.size() == size)) return &value;
     if (value.kind == Kind::kArray) {
-      Violate(path, "WRONG_LENGTH",
-              absl::StrCat(path, ": has ", value.items.size(), " items, must be ", expected));
+      Violate(path, "WRONG_LENGTH", absl::StrCat(path, ": has ", value.items.size(), " items, must be ", expected));
     } else {
       WrongType(value, path, expected);
     }
     return nullptr;
   }
 
-  const JsonValue* ListMember(const JsonValue& object, const std::string& path,
-                              absl::string_view name, size_t size, absl::string_view expected) {
+  const JsonValue* ListMember(const JsonValue& object, const std::string& path, absl::string_view name, size_t size,
+                              absl::string_view expected) {
     const JsonValue* value = Member(object, name);
     return value == nullptr ? nullptr : List(*value, absl::StrCat(path, ".", name), size, expected);
   }
@@ -136,15 +131,13 @@ class Reader {
     for (const auto& [key, value] : json.members) {
       if (IsWaveKey(key)) {
         known = true;
-      } else if (std::find(plan_.ignored_keys.begin(), plan_.ignored_keys.end(), key) ==
-                     plan_.ignored_keys.end() &&
+      } else if (std::find(plan_.ignored_keys.begin(), plan_.ignored_keys.end(), key) == plan_.ignored_keys.end() &&
                  plan_.ignored_keys.size() < kMaxViolations) {
         plan_.ignored_keys.push_back(key);
       }
     }
     if (!known) {
-      return Violate(path, "NO_WAVE",
-                     absl::StrCat(path, ": has none of a wave's keys, such as tile_order or bm"));
+      return Violate(path, "NO_WAVE", absl::StrCat(path, ": has none of a wave's keys, such as tile_order or bm"));
     }
     PlannedWave wave{.path = path};
     WaveSpec& spec = wave.spec;
@@ -183,11 +176,9 @@ class Reader {
         max_n = std::max<int64_t>(max_n, coord->n());
       }
     }
-    if (const JsonValue* list =
-            ListMember(json, path, "tile_order_flat", 0, "a list of tiles m << 16 | n")) {
+    if (const JsonValue* list = ListMember(json, path, "tile_order_flat", 0, "a list of tiles m << 16 | n")) {
       for (size_t i = 0; i < list->items.size() && !Full(); ++i) {
-        const int64_t tile =
-            Integer(list->items[i], absl::StrCat(path, ".tile_order_flat[", i, "]"), kMaxUint32);
+        const int64_t tile = Integer(list->items[i], absl::StrCat(path, ".tile_order_flat[", i, "]"), kMaxUint32);
         wave->spec.add_tile_order_flat(static_cast<uint32_t>(tile));
         max_m = std::max(max_m, tile >> 16);
         max_n = std::max(max_n, tile & 0xffff);
@@ -232,13 +223,11 @@ class Reader {
   }
 
   void Extents(const JsonValue& json, const std::string& path, WaveSpec* spec) {
-    const JsonValue* list =
-        ListMember(json, path, "io_extents", 0, "a list of extents [layer, start, end]");
+    const JsonValue* list = ListMember(json, path, "io_extents", 0, "a list of extents [layer, start, end]");
     if (list == nullptr) return;
     for (size_t i = 0; i < list->items.size() && !Full(); ++i) {
       const std::string extent_path = absl::StrCat(path, ".io_extents[", i, "]");
-      const JsonValue* extent =
-          List(list->items[i], extent_path, 3, "an extent [layer, start, end]");
+      const JsonValue* extent = List(list->items[i], extent_path, 3, "an extent [layer, start, end]");
       if (extent == nullptr) continue;
       IoExtent* added = spec->add_io_extents();
       const JsonValue& layer = extent->items[0];

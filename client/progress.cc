@@ -22,8 +22,8 @@ void Progress::Update(uint64_t done) {
   drawn_ = now;
   constexpr uint64_t kWidth = 30;
   const uint64_t filled = std::min(done, total_) * kWidth / total_;
-  const std::string line = absl::StrCat(label_, " [", std::string(filled, '#'),
-                                        std::string(kWidth - filled, '.'), "] ", done, "/", total_);
+  const std::string line =
+      absl::StrCat(label_, " [", std::string(filled, '#'), std::string(kWidth - filled, '.'), "] ", done, "/", total_);
   out_ << '\r' << line << std::flush;
   width_ = std::max(width_, line.size());
 }

@@ -24,9 +24,8 @@ DType OutputDType(const v1::SubmitWaveRequest& request) {
 }
 
 absl::Status CheckShape(const v1::SubmitWaveRequest& request) {
-  for (const int64_t size :
-       {request.m(), request.n(), request.k(), static_cast<int64_t>(request.spec().bm()),
-        static_cast<int64_t>(request.spec().bn())}) {
+  for (const int64_t size : {request.m(), request.n(), request.k(), static_cast<int64_t>(request.spec().bm()),
+                             static_cast<int64_t>(request.spec().bn())}) {
     if (size <= 0) return absl::InvalidArgumentError("m, n, k, bm and bn must be positive");
   }
   if (request.m() > kMaxElements / request.n() || request.m() > kMaxElements / request.k() ||
@@ -37,19 +36,16 @@ absl::Status CheckShape(const v1::SubmitWaveRequest& request) {
 }
 
 // A rows x columns matrix of `dtype` with rows `stride` apart, packed.
-absl::StatusOr<std::vector<double>> DecodeMatrix(absl::string_view name, DType dtype, int64_t rows,
-                                                 int64_t columns, int64_t stride,
-                                                 absl::string_view bytes) {
+absl::StatusOr<std::vector<double>> DecodeMatrix(absl::string_view name, DType dtype, int64_t rows, int64_t columns,
+                                                 int64_t stride, absl::string_view bytes) {
   if (stride == 0) stride = columns;
   const int64_t element_bytes = std::max<int64_t>(1, DTypeBytes(dtype));
   int64_t expected = 0;
   if (stride < columns || __builtin_mul_overflow(rows - 1, stride, &expected) ||
       __builtin_add_overflow(expected, columns, &expected) ||
-      __builtin_mul_overflow(expected, element_bytes, &expected) ||
-      static_cast<int64_t>(bytes.size()) != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": ", bytes.size(), " bytes are no ", rows,
-                                                   " x ", columns, " matrix of ", DTypeName(dtype),
-                                                   " with rows ", stride, " apart"));
+      __builtin_mul_overflow(expected, element_bytes, &expected) || static_cast<int64_t>(bytes.size()) != expected) {
+    return absl::InvalidArgumentError(absl::StrCat(name, ": ", bytes.size(), " bytes are no ", rows, " x ", columns,
+                                                   " matrix of ", DTypeName(dtype), " with rows ", stride, " apart"));
   }
   auto values = DecodeElements(dtype, bytes);
   if (!values.ok() || stride == columns) return values;
@@ -60,8 +56,8 @@ absl::StatusOr<std::vector<double>> DecodeMatrix(absl::string_view name, DType d
   return values;
 }
 
-absl::StatusOr<std::vector<double>> DecodeOperand(absl::string_view name, DType dtype, int64_t rows,
-                                                  int64_t columns, const v1::Operand& operand) {
+absl::StatusOr<std::vector<double>> DecodeOperand(absl::string_view name, DType dtype, int64_t rows, int64_t columns,
+                                                  const v1::Operand& operand) {
   if (operand.source_case() != v1::Operand::kInline) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": its bytes are needed to verify"));
   }
@@ -79,9 +75,8 @@ std::vector<double> Transposed(const std::vector<double>& matrix, int64_t rows, 
 }
 
 // sums[i] += factors[i] * w for four rows.
-void Accumulate(const double* factors, const double* __restrict w, int64_t width,
-                double* __restrict sum0, double* __restrict sum1, double* __restrict sum2,
-                double* __restrict sum3) {
+void Accumulate(const double* factors, const double* __restrict w, int64_t width, double* __restrict sum0,
+                double* __restrict sum1, double* __restrict sum2, double* __restrict sum3) {
   for (int64_t j = 0; j < width; ++j) {
     sum0[j] += factors[0] * w[j];
     sum1[j] += factors[1] * w[j];
@@ -92,8 +87,8 @@ void Accumulate(const double* factors, const double* __restrict w, int64_t width
 
 // product = A @ W. Four rows at a time, so that each row of W that is read serves four; in blocks
 // of columns, so that these rows stay in the first cache and the block of W in the second.
-void MultiplyAdd(const std::vector<double>& a, const std::vector<double>& w, int64_t m, int64_t n,
-                 int64_t k, std::vector<double>* product) {
+void MultiplyAdd(const std::vector<double>& a, const std::vector<double>& w, int64_t m, int64_t n, int64_t k,
+                 std::vector<double>* product) {
   constexpr int64_t kRows = 4;
   constexpr int64_t kColumns = 128;
   for (int64_t column = 0; column < n; column += kColumns) {
@@ -142,8 +137,7 @@ struct Grid {
 };
 
 // Which tiles run, row-major.
-absl::StatusOr<std::vector<bool>> RunningTiles(const v1::SubmitWaveRequest& request,
-                                               const Grid& grid) {
+absl::StatusOr<std::vector<bool>> RunningTiles(const v1::SubmitWaveRequest& request, const Grid& grid) {
   const WaveSpec& spec = request.spec();
   const bool listed = !spec.tile_order().empty() || !spec.tile_order_flat().empty();
   const bool partial = request.coverage() == v1::PARTIAL && listed;
@@ -152,8 +146,7 @@ absl::StatusOr<std::vector<bool>> RunningTiles(const v1::SubmitWaveRequest& requ
     std::vector<std::pair<int64_t, int64_t>> order;
     for (const TileCoord& tile : spec.tile_order()) order.emplace_back(tile.m(), tile.n());
     if (order.empty()) {
-      for (const uint32_t tile : spec.tile_order_flat())
-        order.emplace_back(tile >> 16, tile & 0xffff);
+      for (const uint32_t tile : spec.tile_order_flat()) order.emplace_back(tile >> 16, tile & 0xffff);
     }
     for (const auto& [tile_m, tile_n] : order) {
       if (tile_m < 0 || tile_m >= grid.rows || tile_n < 0 || tile_n >= grid.columns) {
@@ -164,8 +157,7 @@ absl::StatusOr<std::vector<bool>> RunningTiles(const v1::SubmitWaveRequest& requ
   }
   if (spec.tail_policy() == DROP) {
     for (int64_t tile = 0; tile < grid.rows * grid.columns; ++tile) {
-      if ((tile / grid.columns + 1) * grid.bm > grid.m ||
-          (tile % grid.columns + 1) * grid.bn > grid.n) {
+      if ((tile / grid.columns + 1) * grid.bm > grid.m || (tile % grid.columns + 1) * grid.bn > grid.n) {
         runs[tile] = false;
       }
     }
@@ -219,13 +211,11 @@ absl::StatusOr<std::vector<double>> ReferenceC(const v1::SubmitWaveRequest& requ
   return result;
 }
 
-absl::StatusOr<TileComparison> CompareTiles(const v1::SubmitWaveRequest& request,
-                                            const std::vector<double>& reference,
+absl::StatusOr<TileComparison> CompareTiles(const v1::SubmitWaveRequest& request, const std::vector<double>& reference,
                                             absl::string_view c) {
   if (absl::Status status = CheckShape(request); !status.ok()) return status;
   const int64_t stride = request.has_c() ? request.c().row_stride() : 0;
-  const auto got =
-      DecodeMatrix("result c", OutputDType(request), request.m(), request.n(), stride, c);
+  const auto got = DecodeMatrix("result c", OutputDType(request), request.m(), request.n(), stride, c);
   if (!got.ok()) return got.status();
   if (reference.size() != got->size()) {
     return absl::InvalidArgumentError("the reference belongs to another wave");
@@ -263,9 +253,7 @@ absl::StatusOr<TileComparison> CompareTiles(const v1::SubmitWaveRequest& request
   return comparison;
 }
 
-double RelativeErrorFloor(int64_t elements) {
-  return 1e-6 * std::sqrt(static_cast<double>(elements));
-}
+double RelativeErrorFloor(int64_t elements) { return 1e-6 * std::sqrt(static_cast<double>(elements)); }
 
 double Tolerance(const v1::SubmitWaveRequest& request) {
   return InputDType(request) == F32 && OutputDType(request) == F32 ? 1e-5 : 1e-2;

@@ -34,8 +34,7 @@ struct TileComparison {
 
 // Compares `c`, the bytes of WaveResult.c, with `reference`, tile by tile. INVALID_ARGUMENT: `c` is
 // not the size of the request's C.
-absl::StatusOr<TileComparison> CompareTiles(const v1::SubmitWaveRequest& request,
-                                            const std::vector<double>& reference,
+absl::StatusOr<TileComparison> CompareTiles(const v1::SubmitWaveRequest& request, const std::vector<double>& reference,
                                             absl::string_view c);
 
 // So that a tile which must be zero can be judged: its elements may be off by 1e-6 times the

@@ -23,8 +23,7 @@ namespace {
 constexpr size_t kMaxFailures = 10;
 
 // Waits out a full queue, as the daemon asks, while the wave's time lasts.
-absl::StatusOr<v1::WaveResult> Submit(Client& client, const v1::SubmitWaveRequest& request,
-                                      absl::Duration timeout) {
+absl::StatusOr<v1::WaveResult> Submit(Client& client, const v1::SubmitWaveRequest& request, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   for (;;) {
     auto result = client.SubmitWave(request, {.timeout = deadline - absl::Now()});
@@ -91,7 +90,7 @@ class Run {
       absl::MutexLock lock(&mu_);
       result_.tiles += tiles;
     }
-    const absl::Status echo = CheckEcho(wave, *result);
+    absl::Status echo = CheckEcho(wave, *result);
     if (!options_.verify) return echo;
     if (absl::Status status = Verify(std::move(*request), *result); !status.ok()) return status;
     return echo;
@@ -105,8 +104,8 @@ class Run {
 
   absl::Status Verify(v1::SubmitWaveRequest request, const v1::WaveResult& result) {
     if (!options_.tensor.empty()) {
-      auto w = RandomMatrix({options_.tensor_seed.value_or(0), 0, OperandStream::kW},
-                            options_.dtype, request.k(), request.n());
+      auto w = RandomMatrix({options_.tensor_seed.value_or(0), 0, OperandStream::kW}, options_.dtype, request.k(),
+                            request.n());
       if (!w.ok()) return w.status();
       request.mutable_w()->set_inline_(*std::move(w));
     }
@@ -122,9 +121,9 @@ class Run {
     }
     const double tolerance = Tolerance(request);
     if (comparison->max_rel_error <= tolerance) return absl::OkStatus();
-    return absl::DataLossError(absl::StrFormat(
-        "tile (%d, %d) is off by %g (relative Frobenius error), allowed are %g",
-        comparison->worst_m, comparison->worst_n, comparison->max_rel_error, tolerance));
+    return absl::DataLossError(absl::StrFormat("tile (%d, %d) is off by %g (relative Frobenius error), allowed are %g",
+                                               comparison->worst_m, comparison->worst_n, comparison->max_rel_error,
+                                               tolerance));
   }
 
   Client& client_;
@@ -156,14 +155,13 @@ absl::StatusOr<v1::SubmitWaveRequest> MakeReplayRequest(const PlannedWave& wave,
   if (!options.tensor.empty()) {
     request.mutable_w()->set_tensor(options.tensor);
   } else {
-    auto w =
-        RandomMatrix({options.seed, index, OperandStream::kW}, options.dtype, options.k, wave.n);
+    auto w = RandomMatrix({options.seed, index, OperandStream::kW}, options.dtype, options.k, wave.n);
     if (!w.ok()) return w.status();
     request.mutable_w()->set_inline_(*std::move(w));
   }
   if (request.ByteSizeLong() > std::numeric_limits<int32_t>::max()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "a wave of m=", wave.m, " n=", wave.n, " k=", options.k, " exceeds one message (2 GiB)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a wave of m=", wave.m, " n=", wave.n, " k=", options.k, " exceeds one message (2 GiB)"));
   }
   return request;
 }
@@ -180,16 +178,13 @@ absl::Status CheckEcho(const PlannedWave& wave, const v1::WaveResult& result) {
   expect("swap_begin", wave.spec.swap_begin(), tokens.swap_begin());
   expect("swap_end", wave.spec.swap_end(), tokens.swap_end());
   expect("tiles listed", wave.tile_tokens, result.effective().tiles_listed());
-  expect("tiles in all",
-         (wave.m / std::max(1, wave.spec.bm())) * (wave.n / std::max(1, wave.spec.bn())),
+  expect("tiles in all", (wave.m / std::max(1, wave.spec.bm())) * (wave.n / std::max(1, wave.spec.bn())),
          result.effective().tiles_listed() + result.effective().tiles_appended());
   if (differences.empty()) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("the daemon understood the wave differently: ", differences));
+  return absl::DataLossError(absl::StrCat("the daemon understood the wave differently: ", differences));
 }
 
-absl::StatusOr<ReplayResult> Replay(Client& client, const Plan& plan,
-                                    const ReplayOptions& options) {
+absl::StatusOr<ReplayResult> Replay(Client& client, const Plan& plan, const ReplayOptions& options) {
   return Run(client, plan, options).Execute();
 }
 

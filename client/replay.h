@@ -45,9 +45,9 @@ struct ReplayFailure {
 
 struct ReplayResult {
   uint64_t waves = 0;
-  uint64_t verified = 0;  // Waves whose every tile agreed with the reference.
-  uint64_t failed = 0;    // Waves refused, or answered wrongly.
-  uint64_t tiles = 0;     // Tiles of the waves that ran, those that the daemon appended included.
+  uint64_t verified = 0;                     // Waves whose every tile agreed with the reference.
+  uint64_t failed = 0;                       // Waves refused, or answered wrongly.
+  uint64_t tiles = 0;                        // Tiles of the waves that ran, those that the daemon appended included.
   double max_rel_error = 0;                  // The worst tile's; 0 unless verifying.
   double seconds = 0;                        // Wall time, generation and verification included.
   std::vector<ReplayFailure> failures = {};  // The first in the plan's order, at most 10.

@@ -19,9 +19,8 @@ constexpr absl::string_view kInvalidInput = "INVALID_INPUT";
 absl::Status Make(int code, absl::string_view message, std::string details) {
   if (code == 0) return absl::OkStatus();
   // The two sets of codes are numbered alike; a number outside them becomes UNKNOWN.
-  absl::Status status(
-      code > 0 && code <= 16 ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
-      message);
+  absl::Status status(code > 0 && code <= 16 ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown,
+                      message);
   if (!details.empty()) status.SetPayload(kDetailsUrl, absl::Cord(std::move(details)));
   return status;
 }
@@ -38,8 +37,7 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
 }
 
 absl::Status FromRpcStatus(const google::rpc::Status& status) {
-  return Make(status.code(), status.message(),
-              status.details().empty() ? std::string() : status.SerializeAsString());
+  return Make(status.code(), status.message(), status.details().empty() ? std::string() : status.SerializeAsString());
 }
 
 ErrorDetails DetailsOf(const absl::Status& status) {
@@ -57,17 +55,15 @@ ErrorDetails DetailsOf(const absl::Status& status) {
       details.metadata = {info.metadata().begin(), info.metadata().end()};
     } else if (any.UnpackTo(&bad_request)) {
       for (const auto& violation : bad_request.field_violations()) {
-        details.field_violations.push_back(
-            {violation.field(), violation.reason(), violation.description()});
+        details.field_violations.push_back({violation.field(), violation.reason(), violation.description()});
       }
     } else if (any.UnpackTo(&failure)) {
       for (const auto& violation : failure.violations()) {
-        details.precondition_violations.push_back(
-            {violation.type(), violation.subject(), violation.description()});
+        details.precondition_violations.push_back({violation.type(), violation.subject(), violation.description()});
       }
     } else if (any.UnpackTo(&retry)) {
-      details.retry_delay = absl::Seconds(retry.retry_delay().seconds()) +
-                            absl::Nanoseconds(retry.retry_delay().nanos());
+      details.retry_delay =
+          absl::Seconds(retry.retry_delay().seconds()) + absl::Nanoseconds(retry.retry_delay().nanos());
     }
   }
   return details;
@@ -105,8 +101,7 @@ std::string FormatError(const absl::Status& status) {
   for (const FieldViolation& violation : details.field_violations) {
     // The daemon's descriptions begin with the path and its value; do not say it twice.
     const bool named = absl::StartsWith(violation.description, violation.field);
-    absl::StrAppend(&text, "\n  ", named ? "" : OneLine(violation.field) + ": ",
-                    OneLine(violation.description));
+    absl::StrAppend(&text, "\n  ", named ? "" : OneLine(violation.field) + ": ", OneLine(violation.description));
   }
   for (const PreconditionViolation& violation : details.precondition_violations) {
     absl::StrAppend(&text, "\n  ", OneLine(violation.type), " ", OneLine(violation.subject), ": ",

@@ -62,9 +62,7 @@ class GrpcWatch : public Watch<Event> {
  public:
   template <class Open>
   GrpcWatch(std::unique_ptr<grpc::ClientContext> context, CallHandle* handle, Open open)
-      : context_(std::move(context)),
-        reader_(open(context_.get())),
-        binding_(handle, [this] { Cancel(); }) {}
+      : context_(std::move(context)), reader_(open(context_.get())), binding_(handle, [this] { Cancel(); }) {}
 
   ~GrpcWatch() override {
     if (end_.has_value()) return;

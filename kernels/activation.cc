@@ -17,8 +17,7 @@ BWRT_INLINE_BODY float Exp(float x) {
   // low bits: unlike a conversion this is defined for NaN.
   const float shifted = x * 1.44269504088896341f + 12582912.0f;
   const float n = shifted - 12582912.0f;
-  const float r = (x - n * 0.693359375f) +
-                  n * 2.12194440e-4f;  // ln 2 in two parts, the first exact in products.
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact in products.
   // Cephes' expf.
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;

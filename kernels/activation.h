@@ -1,5 +1,5 @@
-#ifndef KERNELS_ACTIVATION_H_
-#define KERNELS_ACTIVATION_H_
+#ifndef BWRT_KERNELS_ACTIVATION_H_
+#define BWRT_KERNELS_ACTIVATION_H_
 
 // The function applied to each element of C, last of all.
 //
@@ -44,4 +44,4 @@ void Activate(Activation activation, float* values, int64_t n);
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_ACTIVATION_H_
+#endif  // BWRT_KERNELS_ACTIVATION_H_

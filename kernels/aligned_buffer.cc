@@ -7,8 +7,7 @@ namespace bwrt::kernels {
 std::optional<AlignedBuffer> AlignedBuffer::Allocate(int64_t count) {
   constexpr int64_t kHugePage = int64_t{2} << 20;
   int64_t bytes = 0;
-  if (count < 0 || __builtin_mul_overflow(count, static_cast<int64_t>(sizeof(float)), &bytes))
-    return std::nullopt;
+  if (count < 0 || __builtin_mul_overflow(count, static_cast<int64_t>(sizeof(float)), &bytes)) return std::nullopt;
   const bool huge = bytes >= kHugeFrom;
   const std::align_val_t alignment{static_cast<std::size_t>(huge ? kHugePage : kAlignment)};
   void* memory = ::operator new(static_cast<std::size_t>(bytes), alignment, std::nothrow);

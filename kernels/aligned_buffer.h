@@ -1,5 +1,5 @@
-#ifndef KERNELS_ALIGNED_BUFFER_H_
-#define KERNELS_ALIGNED_BUFFER_H_
+#ifndef BWRT_KERNELS_ALIGNED_BUFFER_H_
+#define BWRT_KERNELS_ALIGNED_BUFFER_H_
 
 // An owned array of f32 on a cache-line boundary, for packed operands and accumulators.
 //
@@ -47,4 +47,4 @@ class AlignedBuffer {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_ALIGNED_BUFFER_H_
+#endif  // BWRT_KERNELS_ALIGNED_BUFFER_H_

@@ -40,19 +40,16 @@ int64_t L2Bytes(const std::filesystem::path& cpu0) {
     const std::filesystem::path cache = cpu0 / "cache" / ("index" + std::to_string(i));
     const std::string level = FirstLine(cache / "level");
     if (level.empty()) break;
-    if (level == "2" && FirstLine(cache / "type") != "Instruction")
-      return ParseSize(FirstLine(cache / "size"));
+    if (level == "2" && FirstLine(cache / "type") != "Instruction") return ParseSize(FirstLine(cache / "size"));
   }
   return 0;
 }
 
 // Whether the blank-separated list contains `flag`.
 bool Has(std::string_view flags, std::string_view flag) {
-  for (std::size_t at = flags.find(flag); at != std::string_view::npos;
-       at = flags.find(flag, at + 1)) {
+  for (std::size_t at = flags.find(flag); at != std::string_view::npos; at = flags.find(flag, at + 1)) {
     const std::size_t end = at + flag.size();
-    if ((at == 0 || flags[at - 1] == ' ') && (end == flags.size() || flags[end] == ' '))
-      return true;
+    if ((at == 0 || flags[at - 1] == ' ') && (end == flags.size() || flags[end] == ' ')) return true;
   }
   return false;
 }

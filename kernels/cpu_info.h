@@ -1,5 +1,5 @@
-#ifndef KERNELS_CPU_INFO_H_
-#define KERNELS_CPU_INFO_H_
+#ifndef BWRT_KERNELS_CPU_INFO_H_
+#define BWRT_KERNELS_CPU_INFO_H_
 
 // What the host's CPU is, as far as capabilities and the cache model need it. A value; Probe is
 // thread-safe.
@@ -23,4 +23,4 @@ CpuInfo Probe(const std::filesystem::path& root = "/");
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_CPU_INFO_H_
+#endif  // BWRT_KERNELS_CPU_INFO_H_

@@ -10,9 +10,7 @@ namespace {
 
 // The scalar conversions are free of branches, so that the loops below vectorise.
 
-BWRT_INLINE_BODY float WidenBF16(uint16_t bits) {
-  return std::bit_cast<float>(uint32_t{bits} << 16);
-}
+BWRT_INLINE_BODY float WidenBF16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
 BWRT_INLINE_BODY uint16_t NarrowBF16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
@@ -38,8 +36,7 @@ BWRT_INLINE_BODY uint16_t NarrowF16(float value) {
   const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
   // Beside 0.5, whose last place is 2^-24, the smallest f16, the addition itself rounds to a
   // multiple of it.
-  const uint32_t subnormal =
-      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
   const uint32_t nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu);
   uint32_t half = magnitude < 0x38800000u ? subnormal : normal;  // 2^-14
   half = magnitude >= 0x47800000u ? 0x7c00u : half;              // 2^16
@@ -88,9 +85,7 @@ BWRT_INLINE_BODY void FromF32Body(DType dtype, const float* __restrict src, int6
   }
 }
 
-BWRT_TARGET_AVX2 void ToF32Avx2(DType dtype, const void* src, int64_t n, float* dst) {
-  ToF32Body(dtype, src, n, dst);
-}
+BWRT_TARGET_AVX2 void ToF32Avx2(DType dtype, const void* src, int64_t n, float* dst) { ToF32Body(dtype, src, n, dst); }
 
 BWRT_TARGET_AVX2 void FromF32Avx2(DType dtype, const float* src, int64_t n, void* dst) {
   FromF32Body(dtype, src, n, dst);

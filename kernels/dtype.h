@@ -1,5 +1,5 @@
-#ifndef KERNELS_DTYPE_H_
-#define KERNELS_DTYPE_H_
+#ifndef BWRT_KERNELS_DTYPE_H_
+#define BWRT_KERNELS_DTYPE_H_
 
 // Element types of matrices, and conversions between them and f32, the type in which everything is
 // computed.
@@ -52,4 +52,4 @@ void FromF32(DType dtype, const float* src, int64_t n, void* dst);
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_DTYPE_H_
+#endif  // BWRT_KERNELS_DTYPE_H_

@@ -1,5 +1,5 @@
-#ifndef KERNELS_EPILOGUE_H_
-#define KERNELS_EPILOGUE_H_
+#ifndef BWRT_KERNELS_EPILOGUE_H_
+#define BWRT_KERNELS_EPILOGUE_H_
 
 // What happens to a finished row of sums before it becomes a row of C.
 //
@@ -21,9 +21,8 @@ struct Epilogue {
 // c[j] = activation(alpha * sums[j] + beta * c[j] + bias[j]) for 0 <= j < n, computed in f32 and
 // converted to `dtype`. `bias` may be null. `c` is read only where beta != 0. `sums` is
 // overwritten.
-void StoreRow(const Epilogue& epilogue, float* sums, int64_t n, const float* bias, DType dtype,
-              void* c);
+void StoreRow(const Epilogue& epilogue, float* sums, int64_t n, const float* bias, DType dtype, void* c);
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_EPILOGUE_H_
+#endif  // BWRT_KERNELS_EPILOGUE_H_

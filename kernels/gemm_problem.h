@@ -1,5 +1,5 @@
-#ifndef KERNELS_GEMM_PROBLEM_H_
-#define KERNELS_GEMM_PROBLEM_H_
+#ifndef BWRT_KERNELS_GEMM_PROBLEM_H_
+#define BWRT_KERNELS_GEMM_PROBLEM_H_
 
 // One GEMM: C = activation(alpha * A @ W + beta * C + bias), with A [m, k], W [k, n], C [m, n],
 // accumulated in f32.
@@ -42,4 +42,4 @@ absl::Status Validate(const GemmProblem& problem);
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_GEMM_PROBLEM_H_
+#endif  // BWRT_KERNELS_GEMM_PROBLEM_H_

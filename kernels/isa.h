@@ -1,5 +1,5 @@
-#ifndef KERNELS_ISA_H_
-#define KERNELS_ISA_H_
+#ifndef BWRT_KERNELS_ISA_H_
+#define BWRT_KERNELS_ISA_H_
 
 // Which instruction set a bulk loop may use on this host.
 //
@@ -22,4 +22,4 @@ inline bool HasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_s
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_ISA_H_
+#endif  // BWRT_KERNELS_ISA_H_

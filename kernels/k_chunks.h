@@ -1,5 +1,5 @@
-#ifndef KERNELS_K_CHUNKS_H_
-#define KERNELS_K_CHUNKS_H_
+#ifndef BWRT_KERNELS_K_CHUNKS_H_
+#define BWRT_KERNELS_K_CHUNKS_H_
 
 // How K is cut for the micro-kernels: chunks of kMaxLength and one shorter one at the end.
 //
@@ -32,14 +32,10 @@ class KChunks {
 
   // Elements between rows of a packed chunk of `length`. Rows at a distance of a large power of two
   // compete for the same cache sets, so those lengths get one more cache line.
-  static constexpr int64_t RowStride(int64_t length) {
-    return length % 64 == 0 ? length + 16 : length;
-  }
+  static constexpr int64_t RowStride(int64_t length) { return length % 64 == 0 ? length + 16 : length; }
 
   // Elements that one row of A takes once packed, over all chunks.
-  int64_t packed_row() const {
-    return (count() - 1) * RowStride(kMaxLength) + RowStride(length(count() - 1));
-  }
+  int64_t packed_row() const { return (count() - 1) * RowStride(kMaxLength) + RowStride(length(count() - 1)); }
 
  private:
   int64_t padded_k_;
@@ -47,4 +43,4 @@ class KChunks {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_K_CHUNKS_H_
+#endif  // BWRT_KERNELS_K_CHUNKS_H_

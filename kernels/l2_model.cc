@@ -64,8 +64,7 @@ void L2Model::Touch(uint64_t block, int64_t bytes) {
 
 void L2Model::Grow() {
   table_.assign(2 * table_.size(), kNone);
-  for (int32_t slot = newest_; slot != kNone; slot = slots_[slot].older)
-    table_[Find(slots_[slot].block)] = slot;
+  for (int32_t slot = newest_; slot != kNone; slot = slots_[slot].older) table_[Find(slots_[slot].block)] = slot;
 }
 
 void L2Model::Unlink(int32_t slot) {
@@ -101,13 +100,12 @@ void L2Model::EvictOldest() {
   free_ = slot;
 }
 
-std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk,
-                                        DType dtype, int64_t capacity_bytes, int64_t max_touches) {
+std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk, DType dtype,
+                                        int64_t capacity_bytes, int64_t max_touches) {
   if (order.empty() || k <= 0 || bk <= 0) return std::nullopt;
   const int64_t steps = (k - 1) / bk + 1;
   int64_t visits = 0;
-  if (__builtin_mul_overflow(steps, static_cast<int64_t>(order.size()), &visits) ||
-      visits > max_touches / 2) {
+  if (__builtin_mul_overflow(steps, static_cast<int64_t>(order.size()), &visits) || visits > max_touches / 2) {
     return std::nullopt;
   }
   // No more blocks can be resident than smallest blocks fit, and no more than there are touches.
@@ -116,8 +114,8 @@ std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_
   for (const TileRect& tile : order) {
     smallest = std::min(smallest, std::min(tile.rows, tile.cols) * last_step * SizeOf(dtype));
   }
-  L2Model model(capacity_bytes, std::min(2 * visits, std::max<int64_t>(capacity_bytes, 0) /
-                                                         std::max<int64_t>(smallest, 1)));
+  L2Model model(capacity_bytes,
+                std::min(2 * visits, std::max<int64_t>(capacity_bytes, 0) / std::max<int64_t>(smallest, 1)));
   for (const TileRect& tile : order) {
     // Rows and columns of C times steps number the blocks; the lowest bit tells A's from W's.
     const uint64_t a0 = static_cast<uint64_t>(tile.row0) * static_cast<uint64_t>(steps);

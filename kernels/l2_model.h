@@ -1,5 +1,5 @@
-#ifndef KERNELS_L2_MODEL_H_
-#define KERNELS_L2_MODEL_H_
+#ifndef BWRT_KERNELS_L2_MODEL_H_
+#define BWRT_KERNELS_L2_MODEL_H_
 
 // How well a traversal of tiles would use a cache: a fully associative cache of operand blocks with
 // LRU replacement.
@@ -74,9 +74,9 @@ class L2Model {
 // Costs 2 * ceil(k / bk) * order.size() touches of some 10 to 20 ns. nullopt when that exceeds
 // `max_touches`, when there is nothing to replay, or when k or bk is not positive; so the caller
 // bounds the cost.
-std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk,
-                                        DType dtype, int64_t capacity_bytes, int64_t max_touches);
+std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk, DType dtype,
+                                        int64_t capacity_bytes, int64_t max_touches);
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_L2_MODEL_H_
+#endif  // BWRT_KERNELS_L2_MODEL_H_

@@ -1,5 +1,5 @@
-#ifndef KERNELS_MATRIX_H_
-#define KERNELS_MATRIX_H_
+#ifndef BWRT_KERNELS_MATRIX_H_
+#define BWRT_KERNELS_MATRIX_H_
 
 // Views of row-major matrices in memory that somebody else owns.
 //
@@ -28,9 +28,7 @@ struct ConstMatrix {
   DType dtype = DType::kF32;
 
   // Address of element (i, j).
-  const std::byte* at(int64_t i, int64_t j) const {
-    return data + (i * row_stride + j) * SizeOf(dtype);
-  }
+  const std::byte* at(int64_t i, int64_t j) const { return data + (i * row_stride + j) * SizeOf(dtype); }
   const std::byte* row(int64_t i) const { return at(i, 0); }
 };
 
@@ -45,9 +43,7 @@ struct MutableMatrix {
   std::byte* at(int64_t i, int64_t j) const { return data + (i * row_stride + j) * SizeOf(dtype); }
   std::byte* row(int64_t i) const { return at(i, 0); }
 
-  operator ConstMatrix() const {
-    return {data, rows, cols, row_stride, dtype};
-  }  // NOLINT: a view of less power.
+  operator ConstMatrix() const { return {data, rows, cols, row_stride, dtype}; }  // NOLINT: a view of less power.
 };
 
 // Whether the view can be used: positive dimensions, row_stride >= cols, data present, and an
@@ -57,10 +53,9 @@ inline bool IsValid(const ConstMatrix& m) {
   if (m.data == nullptr || m.rows <= 0 || m.cols <= 0 || m.row_stride < m.cols) return false;
   int64_t extent = 0;
   return !__builtin_mul_overflow(m.rows - 1, m.row_stride, &extent) &&
-         !__builtin_add_overflow(extent, m.cols, &extent) &&
-         !__builtin_mul_overflow(extent, SizeOf(m.dtype), &extent);
+         !__builtin_add_overflow(extent, m.cols, &extent) && !__builtin_mul_overflow(extent, SizeOf(m.dtype), &extent);
 }
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_MATRIX_H_
+#endif  // BWRT_KERNELS_MATRIX_H_

@@ -22,8 +22,7 @@ libxsmm_smmfunction Dispatch(int64_t rows, int64_t length) {
   const int flags = LIBXSMM_GEMM_FLAG_NONE;
   const int prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
   return libxsmm_smmdispatch(PackedWeights::kPanelWidth, static_cast<libxsmm_blasint>(rows),
-                             static_cast<libxsmm_blasint>(length), &lda, &ldb, &ldc, &alpha, &beta,
-                             &flags, &prefetch);
+                             static_cast<libxsmm_blasint>(length), &lda, &ldb, &ldc, &alpha, &beta, &flags, &prefetch);
 }
 
 }  // namespace
@@ -33,8 +32,7 @@ std::string_view MicroKernels::name() {
   return TargetArch() < LIBXSMM_X86_AVX512 ? "libxsmm_f32_avx2" : "libxsmm_f32_avx512";
 }
 
-absl::StatusOr<MicroKernels> MicroKernels::Create(const KChunks& chunks,
-                                                  absl::Span<const int64_t> row_counts) {
+absl::StatusOr<MicroKernels> MicroKernels::Create(const KChunks& chunks, absl::Span<const int64_t> row_counts) {
   if (TargetArch() < LIBXSMM_X86_AVX2) {
     return absl::UnavailableError(
         "this CPU lacks AVX2 with FMA (or LIBXSMM_TARGET hides them), which the CPU tile kernels "
@@ -45,16 +43,15 @@ absl::StatusOr<MicroKernels> MicroKernels::Create(const KChunks& chunks,
   MicroKernels kernels(last_chunk);
   for (const int64_t rows : row_counts) {
     if (rows < 1 || rows > kMaxRows) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("row count ", rows, ": must be 1 to ", kMaxRows));
+      return absl::InvalidArgumentError(absl::StrCat("row count ", rows, ": must be 1 to ", kMaxRows));
     }
     Set& set = kernels.sets_[rows];
     if (last_chunk > 0) set.full = Dispatch(rows, KChunks::kMaxLength);
     set.last = Dispatch(rows, chunks.length(last_chunk));
     if (set.last == nullptr || (last_chunk > 0 && set.full == nullptr)) {
-      return absl::InternalError(
-          absl::StrCat("libxsmm could not make a kernel for ", rows, " rows and K in steps of ",
-                       chunks.length(0), ": the process must be allowed to map executable memory"));
+      return absl::InternalError(absl::StrCat("libxsmm could not make a kernel for ", rows, " rows and K in steps of ",
+                                              chunks.length(0),
+                                              ": the process must be allowed to map executable memory"));
     }
   }
   // From the largest down: which kernel computes a block of this many rows.

@@ -1,5 +1,5 @@
-#ifndef KERNELS_MICRO_KERNELS_H_
-#define KERNELS_MICRO_KERNELS_H_
+#ifndef BWRT_KERNELS_MICRO_KERNELS_H_
+#define BWRT_KERNELS_MICRO_KERNELS_H_
 
 // The libxsmm JIT kernels that one GEMM needs: sums[rows, 64] = A chunk[rows, length] @ W
 // chunk[length, 64], in f32.
@@ -32,8 +32,7 @@ class MicroKernels {
   // later ones look it up. Errors: INVALID_ARGUMENT (a row count out of range, or none),
   // UNAVAILABLE (the CPU lacks AVX2 with FMA), INTERNAL (the process may not map executable memory,
   // or libxsmm's registry is full).
-  static absl::StatusOr<MicroKernels> Create(const KChunks& chunks,
-                                             absl::Span<const int64_t> row_counts);
+  static absl::StatusOr<MicroKernels> Create(const KChunks& chunks, absl::Span<const int64_t> row_counts);
 
   // "libxsmm_f32_avx512" or "libxsmm_f32_avx2"; "none" where Create would be UNAVAILABLE.
   static std::string_view name();
@@ -65,4 +64,4 @@ class MicroKernels {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_MICRO_KERNELS_H_
+#endif  // BWRT_KERNELS_MICRO_KERNELS_H_

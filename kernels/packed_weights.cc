@@ -72,8 +72,7 @@ int64_t PackedWeights::PackedBytes(int64_t k, int64_t n) {
   return elements ? *elements * int64_t{sizeof(float)} : std::numeric_limits<int64_t>::max();
 }
 
-absl::StatusOr<std::shared_ptr<const PackedWeights>> PackedWeights::Pack(const ConstMatrix& w,
-                                                                         bool transposed) {
+absl::StatusOr<std::shared_ptr<const PackedWeights>> PackedWeights::Pack(const ConstMatrix& w, bool transposed) {
   if (!IsValid(w)) {
     return absl::InvalidArgumentError(
         absl::StrCat("weights [", w.rows, ", ", w.cols, "] with row stride ", w.row_stride,
@@ -82,8 +81,8 @@ absl::StatusOr<std::shared_ptr<const PackedWeights>> PackedWeights::Pack(const C
   }
   const int64_t k = transposed ? w.cols : w.rows;
   const int64_t n = transposed ? w.rows : w.cols;
-  const absl::Status no_memory = absl::ResourceExhaustedError(absl::StrCat(
-      "no memory for weights [", k, ", ", n, "]: packed they take ", PackedBytes(k, n), " bytes"));
+  const absl::Status no_memory = absl::ResourceExhaustedError(
+      absl::StrCat("no memory for weights [", k, ", ", n, "]: packed they take ", PackedBytes(k, n), " bytes"));
   const std::optional<int64_t> elements = PackedElements(k, n);
   std::optional<AlignedBuffer> data = elements ? AlignedBuffer::Allocate(*elements) : std::nullopt;
   if (!data) return no_memory;

@@ -1,5 +1,5 @@
-#ifndef KERNELS_PACKED_WEIGHTS_H_
-#define KERNELS_PACKED_WEIGHTS_H_
+#ifndef BWRT_KERNELS_PACKED_WEIGHTS_H_
+#define BWRT_KERNELS_PACKED_WEIGHTS_H_
 
 // The weight operand W of a GEMM, converted to f32 and laid out as the tile kernels read it.
 //
@@ -31,8 +31,7 @@ class PackedWeights {
   // Packs `w`, which is [K, N], or [N, K] when `transposed`. Errors: INVALID_ARGUMENT when
   // IsValid(w) is false, RESOURCE_EXHAUSTED when PackedBytes(k, n) is not to be had. Takes about
   // the time of one copy of W.
-  static absl::StatusOr<std::shared_ptr<const PackedWeights>> Pack(const ConstMatrix& w,
-                                                                   bool transposed);
+  static absl::StatusOr<std::shared_ptr<const PackedWeights>> Pack(const ConstMatrix& w, bool transposed);
 
   // Bytes that a packed [k, n] matrix holds: 4 * ceil(n / 64) * 64 * ceil(k / 8) * 8. INT64_MAX
   // where that does not fit in int64_t, 0 where k or n is not positive.
@@ -62,4 +61,4 @@ class PackedWeights {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_PACKED_WEIGHTS_H_
+#endif  // BWRT_KERNELS_PACKED_WEIGHTS_H_

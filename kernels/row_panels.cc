@@ -10,11 +10,10 @@
 
 namespace bwrt::kernels {
 
-absl::StatusOr<RowPanels> RowPanels::Create(const ConstMatrix& a, const KChunks& chunks,
-                                            int64_t max_rows, int64_t cache_bytes) {
+absl::StatusOr<RowPanels> RowPanels::Create(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows,
+                                            int64_t cache_bytes) {
   constexpr int64_t kBlock = MicroKernels::kMaxRows;
-  const int64_t capacity =
-      max_rows <= kBlock ? max_rows : max_rows + (kBlock - max_rows % kBlock) % kBlock;
+  const int64_t capacity = max_rows <= kBlock ? max_rows : max_rows + (kBlock - max_rows % kBlock) % kBlock;
   int64_t panel = 0;
   const bool fits = !__builtin_mul_overflow(capacity, chunks.packed_row(), &panel);
   std::optional<AlignedBuffer> data;
@@ -26,15 +25,14 @@ absl::StatusOr<RowPanels> RowPanels::Create(const ConstMatrix& a, const KChunks&
     data = AlignedBuffer::Allocate(slots * panel);
   }
   if (!data) {
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for a row panel of ", capacity,
-                                                     " x ", chunks.packed_row(),
-                                                     " f32: use a smaller bm"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for a row panel of ", capacity, " x ", chunks.packed_row(), " f32: use a smaller bm"));
   }
   return RowPanels(a, chunks, max_rows, capacity, slots, *std::move(data));
 }
 
-RowPanels::RowPanels(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows,
-                     int64_t rows_capacity, int64_t slot_count, AlignedBuffer data)
+RowPanels::RowPanels(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows, int64_t rows_capacity,
+                     int64_t slot_count, AlignedBuffer data)
     : a_(a),
       chunks_(chunks),
       max_rows_(max_rows),

@@ -1,5 +1,5 @@
-#ifndef KERNELS_ROW_PANELS_H_
-#define KERNELS_ROW_PANELS_H_
+#ifndef BWRT_KERNELS_ROW_PANELS_H_
+#define BWRT_KERNELS_ROW_PANELS_H_
 
 // Tile rows of A, converted to f32 and packed for the micro-kernels, kept in a direct-mapped cache.
 //
@@ -28,17 +28,15 @@ class RowPanels {
   // Panels of at most `max_rows` rows of `a` (which is [m, k]). There are as many slots as tile
   // rows, but no more than kMaxSlots or than fit in `cache_bytes`, and at least one.
   // RESOURCE_EXHAUSTED when there is no memory.
-  static absl::StatusOr<RowPanels> Create(const ConstMatrix& a, const KChunks& chunks,
-                                          int64_t max_rows, int64_t cache_bytes);
+  static absl::StatusOr<RowPanels> Create(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows,
+                                          int64_t cache_bytes);
 
   // The packed rows row0 .. row0 + rows - 1, followed by `padding` zero rows; rows + padding <=
   // rows_capacity(). Valid until the next call.
   const float* Get(int64_t row0, int64_t rows, int64_t padding);
 
   // Elements from the start of a panel to the start of a chunk.
-  int64_t ChunkOffset(int64_t chunk) const {
-    return rows_capacity_ * chunk * KChunks::RowStride(KChunks::kMaxLength);
-  }
+  int64_t ChunkOffset(int64_t chunk) const { return rows_capacity_ * chunk * KChunks::RowStride(KChunks::kMaxLength); }
 
   // max_rows, rounded up to whole blocks of MicroKernels::kMaxRows where it is larger than one.
   int64_t rows_capacity() const { return rows_capacity_; }
@@ -51,8 +49,8 @@ class RowPanels {
     int64_t padding = 0;
   };
 
-  RowPanels(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows, int64_t rows_capacity,
-            int64_t slot_count, AlignedBuffer data);
+  RowPanels(const ConstMatrix& a, const KChunks& chunks, int64_t max_rows, int64_t rows_capacity, int64_t slot_count,
+            AlignedBuffer data);
 
   void Pack(int64_t row0, int64_t rows, int64_t padding, float* panel) const;
 
@@ -67,4 +65,4 @@ class RowPanels {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_ROW_PANELS_H_
+#endif  // BWRT_KERNELS_ROW_PANELS_H_

@@ -1,5 +1,5 @@
-#ifndef KERNELS_TILE_GEMM_H_
-#define KERNELS_TILE_GEMM_H_
+#ifndef BWRT_KERNELS_TILE_GEMM_H_
+#define BWRT_KERNELS_TILE_GEMM_H_
 
 // Runs the tiles of one GemmProblem on the CPU, in whatever order the caller likes.
 //
@@ -48,8 +48,7 @@ class TileGemm {
   // 200 KiB), UNAVAILABLE (this CPU has no AVX2 with
   // FMA, which the kernels need), INTERNAL (libxsmm could not make a kernel: the process may not
   // map executable memory).
-  static absl::StatusOr<std::unique_ptr<TileGemm>> Create(GemmProblem problem,
-                                                          int64_t max_tile_rows,
+  static absl::StatusOr<std::unique_ptr<TileGemm>> Create(GemmProblem problem, int64_t max_tile_rows,
                                                           int64_t max_tile_cols);
 
   TileGemm(const TileGemm&) = delete;
@@ -78,8 +77,7 @@ class TileGemm {
   static constexpr int64_t kSumStride = kBlockPanels * PackedWeights::kPanelWidth + 16;
 
   TileGemm(GemmProblem problem, int64_t max_tile_rows, int64_t max_tile_cols, const KChunks& chunks,
-           const MicroKernels& kernels, RowPanels row_panels, AlignedBuffer sums,
-           AlignedBuffer chunk_sums);
+           const MicroKernels& kernels, RowPanels row_panels, AlignedBuffer sums, AlignedBuffer chunk_sums);
 
   // Rows [row, row + rows) of the packed row panel times panels [panel0, panel0 + panels) of W,
   // into sums_.
@@ -100,4 +98,4 @@ class TileGemm {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_TILE_GEMM_H_
+#endif  // BWRT_KERNELS_TILE_GEMM_H_

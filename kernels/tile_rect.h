@@ -1,5 +1,5 @@
-#ifndef KERNELS_TILE_RECT_H_
-#define KERNELS_TILE_RECT_H_
+#ifndef BWRT_KERNELS_TILE_RECT_H_
+#define BWRT_KERNELS_TILE_RECT_H_
 
 #include <cstdint>
 
@@ -18,4 +18,4 @@ struct TileRect {
 
 }  // namespace bwrt::kernels
 
-#endif  // KERNELS_TILE_RECT_H_
+#endif  // BWRT_KERNELS_TILE_RECT_H_

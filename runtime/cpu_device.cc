@@ -1,6 +1,10 @@
 #include "runtime/cpu_device.h"
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,32 +36,91 @@ std::vector<kernels::TileRect> Rects(const Wave& wave) {
   return rects;
 }
 
-// C before the first tile: the supplied one, else zeros. False when there is no memory for it.
-bool InitC(const Wave& wave, std::string& c) {
-  try {
-    if (wave.c.empty()) {
-      c.assign(static_cast<size_t>(wave.c_bytes.value()), '\0');
-    } else {
-      c.assign(wave.c.data(), wave.c.size());
-    }
-  } catch (const std::bad_alloc&) {
-    return false;
+// C before the first tile: the supplied one, else zeros.
+void InitC(const Wave& wave, std::string& c) {
+  if (wave.c.empty()) {
+    c.assign(static_cast<size_t>(wave.c_bytes.value()), '\0');
+  } else {
+    c.assign(wave.c.data(), wave.c.size());
   }
-  return true;
 }
+
+// A wave with packed rows is computed on copies of A and C in packed order, because a tile then takes its rows from
+// anywhere. Stride gaps stay out of the copies.
+struct Packed {
+  std::string a;
+  std::string c;
+};
+
+void CopyRow(const char* from, char* to, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+
+kernels::ConstMatrix PackA(const Wave& wave, std::string& packed) {
+  const int64_t bytes = wave.k * kernels::SizeOf(wave.dtype);
+  packed.resize(static_cast<size_t>(wave.grid.m * bytes));
+  for (int64_t i = 0; i < wave.grid.m; ++i) {
+    const std::byte* row = wave.a.row(wave.packed_rows[static_cast<size_t>(i)]);
+    CopyRow(reinterpret_cast<const char*>(row), &packed[static_cast<size_t>(i * bytes)], bytes);
+  }
+  return {reinterpret_cast<const std::byte*>(packed.data()), wave.grid.m, wave.k, wave.k, wave.dtype};
+}
+
+// Between C in its own row order and stride (`c`) and in packed rows (`packed`).
+void MoveC(const Wave& wave, std::string& c, std::string& packed, bool to_packed) {
+  const int64_t size = kernels::SizeOf(wave.c_dtype);
+  const int64_t bytes = wave.grid.n * size;
+  packed.resize(static_cast<size_t>(wave.grid.m * bytes));
+  for (int64_t i = 0; i < wave.grid.m; ++i) {
+    char* own = &c[static_cast<size_t>(wave.packed_rows[static_cast<size_t>(i)] * wave.c_stride * size)];
+    char* in_packed = &packed[static_cast<size_t>(i * bytes)];
+    to_packed ? CopyRow(own, in_packed, bytes) : CopyRow(in_packed, own, bytes);
+  }
+}
+
+// Which token each tile of an order finishes and starts: a listed tile owns the next one, appended tiles belong to the
+// last, which is finished when the wave is.
+class TokenSteps {
+ public:
+  explicit TokenSteps(TokenPlan plan) : next_(plan.prefetch), last_(plan.last()) {
+    // The last page's token, or none.
+    if (plan.prefetch > 0) running_ = plan.prefetch - 1;
+  }
+
+  struct Step {
+    std::optional<int64_t> finished;
+    std::optional<int64_t> started;
+  };
+  Step Next(bool appended) {
+    Step step;
+    if (running_ != last_) step.finished = std::exchange(running_, std::nullopt);
+    if (!appended) {
+      step.started = next_++;
+      running_ = step.started;
+      last_started_ = last_started_ || running_ == last_;
+    } else if (!last_started_) {
+      step.started = last_;
+      last_started_ = true;
+    }
+    return step;
+  }
+
+ private:
+  int64_t next_;
+  const int64_t last_;
+  std::optional<int64_t> running_;  // The listed tile's, or extent's, that has not been reported as finished.
+  bool last_started_ = false;
+};
 
 // The L2 model replays at some 50 ns a touch. Allowing one touch for each 2^18 flops keeps that below a
 // hundredth of the time the flops themselves take; what is too fine-grained for it has no reading.
 std::optional<Reading> L2Hit(const Wave& wave, int64_t l2_bytes) {
   constexpr int64_t kMinTouches = 64;
   constexpr int64_t kMaxTouches = int64_t{1} << 20;
-  const double flops = 2.0 * static_cast<double>(wave.grid.m) * static_cast<double>(wave.grid.n) *
-                       static_cast<double>(wave.k);
+  const double flops =
+      2.0 * static_cast<double>(wave.grid.m) * static_cast<double>(wave.grid.n) * static_cast<double>(wave.k);
   const auto allowed = std::clamp(static_cast<int64_t>(std::min(flops / (1 << 18), 1e9)), kMinTouches, kMaxTouches);
   const std::vector<kernels::TileRect> order = Rects(wave);
   if (l2_bytes <= 0 || order.empty()) return std::nullopt;
-  const auto ratio =
-      kernels::TraversalHitRatio(order, wave.k, wave.tile.bk, wave.dtype, l2_bytes, allowed);
+  const auto ratio = kernels::TraversalHitRatio(order, wave.k, wave.tile.bk, wave.dtype, l2_bytes, allowed);
   if (!ratio) return std::nullopt;
   return Reading{*ratio, Source::kModel};
 }
@@ -110,11 +173,22 @@ EffectiveSpec CpuDevice::Plan(const Wave& wave) const {
   if (wave.tmem_hints) {
     downgrade("spec.tmem_layout", "columns, phases, double_buffer", "none", "processors have no tensor memory");
   }
-  if (!wave.io_extents.empty()) {
-    downgrade("spec.io_extents", absl::StrCat(wave.io_extents.size(), " extents"), "none",
-              "no page source is configured: extents only advance the token clock");
-  }
   return e;
+}
+
+Bytes CpuDevice::WorkingBytes(const Wave& wave) const {
+  // The row panels of A that TileGemm packs are bounded by A itself and a constant. Products below are those of
+  // matrices a client has sent: far from overflow.
+  int64_t bytes = 0;
+  if (wave.w) {
+    const int64_t packed = kernels::PackedWeights::PackedBytes(wave.k, wave.grid.n);
+    if (packed > std::numeric_limits<int64_t>::max() / 2) return Bytes(packed / 2);
+    bytes += packed;
+  }
+  if (!wave.packed_rows.empty()) {
+    bytes += wave.grid.m * (wave.k * kernels::SizeOf(wave.dtype) + wave.grid.n * kernels::SizeOf(wave.c_dtype));
+  }
+  return Bytes(bytes);
 }
 
 absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
@@ -123,14 +197,19 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
   report.effective = Plan(wave);
 
   const Time begin = clock_->Now();
-  const int64_t prefetch = wave.tokens.prefetch;
-  for (int64_t token = 0; token < prefetch; ++token) {
-    if (token == 0) continue;  // Started with the lease.
-    if (absl::Status status = progress.Step(token - 1, token); !status.ok()) return status;
-  }
-  const Time prefetched = clock_->Now();
 
-  if (!InitC(wave, c)) return MakeError(absl::StatusCode::kResourceExhausted, "NO_MEMORY", "no memory for the result; retry later");
+  Packed packed;
+  const bool repacked = !wave.packed_rows.empty();
+  kernels::ConstMatrix a = wave.a;
+  try {
+    InitC(wave, c);
+    if (repacked) {
+      a = PackA(wave, packed.a);
+      MoveC(wave, c, packed.c, /*to_packed=*/true);
+    }
+  } catch (const std::bad_alloc&) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "NO_MEMORY", "no memory for the result; retry later");
+  }
   auto panels = w != nullptr ? static_cast<const CpuTensor*>(w)->GetPanels(wave.w_transposed)
                              : kernels::PackedWeights::Pack(*wave.w, wave.w_transposed);
   if (!panels.ok()) return panels.status();
@@ -138,9 +217,10 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
   problem.m = wave.grid.m;
   problem.n = wave.grid.n;
   problem.k = wave.k;
-  problem.a = wave.a;
+  problem.a = a;
   problem.w = *std::move(panels);
-  problem.c = {reinterpret_cast<std::byte*>(c.data()), wave.grid.m, wave.grid.n, wave.c_stride, wave.c_dtype};
+  problem.c = {reinterpret_cast<std::byte*>(repacked ? packed.c.data() : c.data()), wave.grid.m, wave.grid.n,
+               repacked ? wave.grid.n : wave.c_stride, wave.c_dtype};
   problem.alpha = wave.alpha;
   problem.beta = wave.beta;
   problem.bias = wave.bias;
@@ -151,21 +231,19 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
   const Time prepared = clock_->Now();
 
   const auto& order = wave.traversal.order;
+  TokenSteps tokens(wave.tokens);
   for (size_t i = 0; i < order.size(); ++i) {
-    // Listed tiles own a token each; appended ones belong to the last, and only ask whether to go on.
-    std::optional<int64_t> finished, started;
-    if (static_cast<int64_t>(i) < wave.traversal.listed) {
-      started = prefetch + static_cast<int64_t>(i);
-      if (*started > 0) finished = *started - 1;
-    }
+    const auto [finished, started] = tokens.Next(wave.traversal.IsAppended(i));
     if (absl::Status status = progress.Step(finished, started); !status.ok()) return status;
     if (wave.tails == TailPolicy::kDrop && wave.grid.Partial(order[i])) continue;
     (*gemm)->Run(RectOf(wave.grid, order[i]));
   }
   const Time computed = clock_->Now();
 
-  report.timings.prefetch = prefetched - begin;
-  report.timings.copy = prepared - prefetched;
+  if (repacked) MoveC(wave, c, packed.c, /*to_packed=*/false);
+  const Time stored = clock_->Now();
+
+  report.timings.copy = (prepared - begin) + (stored - computed);
   report.timings.compute = computed - prepared;
   if (computed > prepared) {
     const double share = Seconds((*gemm)->kernel_time()) / Seconds(computed - prepared);

@@ -24,6 +24,7 @@ class CpuDevice final : public Device {
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
                                                              WeightBudget& budget) override;
   EffectiveSpec Plan(const Wave& wave) const override;
+  Bytes WorkingBytes(const Wave& wave) const override;
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
                                  std::string& c) override;
 

@@ -8,7 +8,8 @@ absl::StatusOr<std::shared_ptr<const CpuTensor>> CpuTensor::Create(HostTensor te
                                                                    WeightBudget& budget) {
   auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
   if (!reservation.ok()) return reservation.status();
-  const bool matrix = tensor.type.shape.size() == 2;
+  // What is no matrix, or opaque, is never a W: there is nothing to pack.
+  const bool matrix = tensor.type.shape.size() == 2 && tensor.type.dtype.computed();
   auto created = std::shared_ptr<CpuTensor>(new CpuTensor(std::move(tensor), budget, std::move(*reservation)));
   if (!matrix) return created;
 
@@ -46,7 +47,7 @@ absl::StatusOr<CpuTensor::Panels> CpuTensor::GetPanels(bool transposed) const {
                                                       : kernels::PackedWeights::PackedBytes(rows, cols)),
                                      WeightBudget::Kind::kLayout);
   auto packed = kernels::PackedWeights::Pack(
-      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, type().dtype}, transposed);
+      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, *type().dtype.computed()}, transposed);
   if (!packed.ok()) return packed.status();
   if (reservation.ok()) {
     MutexLock lock(mu_);

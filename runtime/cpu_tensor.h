@@ -27,7 +27,7 @@ class CpuTensor final : public DeviceTensor {
                                                                  WeightBudget& budget);
 
   // The matrix in panels. The first wave that wants an orientation nobody foresaw packs it; it is kept for the
-  // next one while the budget allows. Only for tensors of two dimensions.
+  // next one while the budget allows. Only for tensors of two dimensions and a dtype that is computed with.
   absl::StatusOr<Panels> GetPanels(bool transposed) const;
 
  private:

@@ -34,7 +34,7 @@ struct DeviceInfo {
   std::vector<std::string> kernels;
 };
 
-// What one run took and did; queue time is the scheduler's to add.
+// What one run took and did; queue and prefetch are the scheduler's to add.
 struct WaveReport {
   EffectiveSpec effective;
   Timings timings;
@@ -51,15 +51,19 @@ class Device {
   // Makes a tensor resident, in the layout its waves will want. `predecessor` is the tensor it replaces, or
   // null: a layout that served that one is prepared here, off the waves' path. RESOURCE_EXHAUSTED when the
   // budget or memory does not allow it; nothing is kept then.
-  virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor,
-                                                                     const DeviceTensor* predecessor,
+  virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
                                                                      WeightBudget& budget) = 0;
 
   // What Run would execute. Pure.
   virtual EffectiveSpec Plan(const Wave& wave) const = 0;
 
+  // What Run will allocate for copies of operands in layouts of its own, which can be many times their size. Pure;
+  // saturates.
+  virtual Bytes WorkingBytes(const Wave& wave) const = 0;
+
   // Runs the wave's tiles in order and leaves C in `c`. `w` is the leased tensor, or null for a wave that
-  // brings its own; it was uploaded by this device and fits the wave. Token 0 counts as started already.
+  // brings its own; it was uploaded by this device and fits the wave. The prefetch tokens have finished: the first
+  // tile's is tokens.prefetch.
   // On an error `c` is unspecified.
   virtual absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
                                          std::string& c) = 0;

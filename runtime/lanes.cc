@@ -11,9 +11,7 @@
 namespace bwrt::runtime {
 namespace {
 
-absl::Status CancelledError() {
-  return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the wave was cancelled");
-}
+absl::Status CancelledError() { return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the wave was cancelled"); }
 
 absl::Status DeadlineError(bool started) {
   return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE",
@@ -31,8 +29,7 @@ absl::Status MayGoOn(const WaveJob& job, const Clock& clock, bool started) {
 // Moves the lease's clock and asks whether to go on.
 class LeaseProgress final : public WaveProgress {
  public:
-  LeaseProgress(const WaveJob& job, Lease& lease, const Clock& clock)
-      : job_(job), lease_(lease), clock_(clock) {}
+  LeaseProgress(const WaveJob& job, Lease& lease, const Clock& clock) : job_(job), lease_(lease), clock_(clock) {}
   absl::Status Step(std::optional<int64_t> finished, std::optional<int64_t> started) override {
     if (absl::Status status = MayGoOn(job_, clock_, /*started=*/true); !status.ok()) return status;
     if (finished || started) lease_.Step(finished, started);
@@ -54,15 +51,17 @@ WaveOutcome OutcomeOf(const absl::Status& status) {
 
 }  // namespace
 
-Lanes::Lanes(std::unique_ptr<Device> device, int lanes, int64_t queue_waves, Bytes queue_bytes, Clock* clock,
-             RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end)
-    : device_(std::move(device)),
+Lanes::Lanes(std::unique_ptr<Device> device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves,
+             Bytes queue_bytes, Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end)
+    : lanes_(lanes),
+      device_(std::move(device)),
       clock_(clock),
       observer_(observer),
       on_end_(std::move(on_end)),
-      queue_(queue_waves, queue_bytes) {
-  threads_.reserve(static_cast<size_t>(lanes));
-  for (int i = 0; i < lanes; ++i) threads_.emplace_back([this] { Loop(); });
+      queue_(queue_waves, queue_bytes, lanes),
+      prefetcher_(std::move(prefetcher)) {
+  for (int i = 0; i < lanes; ++i) threads_.emplace_back([this] { LaneLoop(); });
+  if (prefetcher_ != nullptr) threads_.emplace_back([this] { PrefetchLoop(); });
 }
 
 Lanes::~Lanes() {
@@ -70,17 +69,46 @@ Lanes::~Lanes() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Lanes::Loop() {
-  while (WaveJobPtr job = queue_.Pop()) {
-    if (absl::Status status = MayGoOn(*job, *clock_, /*started=*/false); !status.ok()) {
-      Finish(job, std::move(status));
-    } else if (!TryRun(job)) {
-      queue_.PutBack(job);
+EffectiveSpec Lanes::Plan(const Wave& wave) const {
+  EffectiveSpec effective = device_->Plan(wave);
+  AddExtentsDowngrade(wave, &effective);
+  return effective;
+}
+
+void Lanes::AddExtentsDowngrade(const Wave& wave, EffectiveSpec* effective) const {
+  if (wave.io_extents.empty() || prefetcher_ != nullptr) return;
+  effective->downgrades.push_back({"spec.io_extents", absl::StrCat(wave.io_extents.size(), " extents"), "none",
+                                   "no page source is configured: extents only advance the token clock"});
+}
+
+void Lanes::PrefetchLoop() {
+  while (const WaveJobPtr job = queue_.PopPrefetch()) Begin(job);
+}
+
+void Lanes::LaneLoop() {
+  while (const WaveJobPtr job = queue_.Pop()) {
+    if (job->lease != nullptr) {
+      RunStarted(job);
+    } else {
+      Begin(job);
     }
   }
 }
 
-bool Lanes::TryRun(const WaveJobPtr& job) {
+void Lanes::Begin(const WaveJobPtr& job) {
+  if (absl::Status status = MayGoOn(*job, *clock_, /*started=*/false); !status.ok()) {
+    if (job->needs_prefetch) queue_.EndPrefetch();
+    Finish(job, std::move(status));
+  } else if (!TryStart(job)) {
+    queue_.PutBack(job);
+    // A cancellation or deadline that came while we held the job found nothing in the queue to drop.
+    if (absl::Status late = MayGoOn(*job, *clock_, /*started=*/false); !late.ok() && queue_.Remove(job)) {
+      Finish(job, std::move(late));
+    }
+  }
+}
+
+bool Lanes::TryStart(const WaveJobPtr& job) {
   const Wave& wave = job->wave;
   auto lease = job->model->Start({.number = job->number,
                                   .wave_id = wave.wave_id,
@@ -88,39 +116,79 @@ bool Lanes::TryRun(const WaveJobPtr& job) {
                                   .tokens = wave.tokens,
                                   .required_version = wave.required_version});
   if (!lease.ok()) {
+    if (job->needs_prefetch) queue_.EndPrefetch();
     Finish(job, lease.status());
     return true;
   }
   if (*lease == nullptr) return false;
 
   in_flight_.fetch_add(1, std::memory_order_relaxed);
-  absl::StatusOr<WaveResult> result = RunLeased(*job, **lease);
-  // Retire: drop the lease, then tell observers and the client, so that whoever sees the result also sees
-  // the window the wave left behind.
-  if (result.ok()) (*lease)->Retire();
-  lease->reset();
-  in_flight_.fetch_sub(1, std::memory_order_relaxed);
-  Finish(job, std::move(result));
+  job->lease = *std::move(lease);
+  job->started = clock_->Now();
+  if (job->needs_prefetch) {
+    Prefetch(job);
+    return true;
+  }
+  // Token 0 started with the lease; without a page source the others only pass by.
+  for (int64_t token = 1; token < wave.tokens.prefetch; ++token) job->lease->Step(token - 1, token);
+  job->prefetched = clock_->Now();
+  RunStarted(job);
   return true;
 }
 
-absl::StatusOr<WaveResult> Lanes::RunLeased(const WaveJob& job, Lease& lease) {
-  const Duration queued = clock_->Now() - job.arrival;
+void Lanes::Prefetch(const WaveJobPtr& job) {
+  Prefetcher::Callbacks callbacks;
+  callbacks.started = [job](int64_t extent) { job->lease->Step(std::nullopt, extent); };
+  callbacks.finished = [job](int64_t extent) { job->lease->Step(extent, std::nullopt); };
+  callbacks.may_go_on = [this, job] { return MayGoOn(*job, *clock_, /*started=*/true); };
+  callbacks.done = [this, job](const absl::Status& status, const PageCounts& pages) {
+    job->prefetch_status = status;
+    job->pages = pages;
+    job->prefetched = clock_->Now();
+    queue_.PushReady(job);
+  };
+  prefetcher_->Begin(
+      job->wave.io_extents, [this] { return queue_.lane_idle(); }, std::move(callbacks));
+}
+
+void Lanes::RunStarted(const WaveJobPtr& job) {
+  absl::StatusOr<WaveResult> result = RunLeased(*job);
+  // Retire: drop the lease, then tell observers and the client, so that whoever sees the result also sees
+  // the window the wave left behind.
+  if (result.ok()) job->lease->Retire();
+  job->lease.reset();
+  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  Finish(job, std::move(result));
+}
+
+absl::StatusOr<WaveResult> Lanes::RunLeased(WaveJob& job) {
+  if (!job.prefetch_status.ok()) return job.prefetch_status;
+  const Time resumed = clock_->Now();
   // The version may have changed since the wave was validated.
-  const auto weight = CheckWeight(job.wave, lease.version());
+  const WeightVersion& version = job.lease->version();
+  const auto weight = CheckWeight(job.wave, version);
   if (!weight.ok()) return weight.status();
 
   WaveResult result;
-  result.version = lease.version().number();
-  result.version_label = lease.version().label();
-  LeaseProgress progress(job, lease, *clock_);
+  result.version = version.number();
+  result.version_label = version.label();
+  LeaseProgress progress(job, *job.lease, *clock_);
   const DeviceTensor* w = *weight == nullptr ? nullptr : (*weight)->tensor.get();
   auto report = device_->Run(job.wave, w, progress, result.c);
   if (!report.ok()) return report.status();
   result.effective = std::move(report->effective);
+  AddExtentsDowngrade(job.wave, &result.effective);
   result.timings = report->timings;
-  result.timings.queue = queued;
+  result.timings.queue = (job.started - job.arrival) + (resumed - job.prefetched);
+  result.timings.prefetch = job.prefetched - job.started;
   result.readings = report->readings;
+  if (job.needs_prefetch) {
+    // Copies were outstanding from the first page asked for to the last one in.
+    const double prefetch = Seconds(result.timings.prefetch);
+    const double busy = prefetch + Seconds(result.timings.compute);
+    if (busy > 0) result.readings.tma_occ = Reading{prefetch / busy, Source::kKernel};
+    result.readings.ring_occ = Reading{std::clamp(job.pages.ring_fill, 0.0, 1.0), Source::kKernel};
+  }
   return result;
 }
 
@@ -131,9 +199,14 @@ void Lanes::Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result) {
   queue_.Release(*job);
   if (result.ok()) {
     samples_.Record(result->readings, result->timings.compute);
+  }
+  if (job->needs_prefetch) {
+    observer_->OnExtentPages("hit", job->pages.hit);
+    observer_->OnExtentPages("miss", job->pages.miss);
+    observer_->OnExtentPages("late", job->pages.late);
+  } else if (result.ok()) {
     int64_t pages = 0;
     for (const IoExtent& e : job->wave.io_extents) pages += std::max<int64_t>(e.end_pid - e.start_pid + 1, 0);
-    // No page source is configured: extents only advance the clock, and are counted.
     if (pages > 0) observer_->OnExtentPages("no_source", pages);
   }
   observer_->OnWaveEnd({.model = job->model->name(),

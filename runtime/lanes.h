@@ -1,6 +1,8 @@
 // Lanes: one device, the queue in front of it and the threads that run its waves.
 //
-// Owned by the Runtime. Each lane takes one wave at a time: lease, run, retire, observers, callback.
+// Owned by the Runtime. A lane takes one wave at a time: lease, run, retire, observers, callback. Where a page source
+// is configured, one more thread starts the waves that need a prefetch; their pages come in while the lanes run others,
+// and only then a lane takes them.
 #ifndef BWRT_RUNTIME_LANES_H_
 #define BWRT_RUNTIME_LANES_H_
 
@@ -13,6 +15,7 @@
 #include "runtime/clock.h"
 #include "runtime/device.h"
 #include "runtime/observer.h"
+#include "runtime/prefetcher.h"
 #include "runtime/sample_recorder.h"
 #include "runtime/wave_queue.h"
 
@@ -22,8 +25,9 @@ class Lanes {
  public:
   // `on_end` is called for every job that ends, before its callback. Everything passed by pointer must
   // outlive the lanes.
-  Lanes(std::unique_ptr<Device> device, int lanes, int64_t queue_waves, Bytes queue_bytes, Clock* clock,
-        RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end);
+  // `prefetcher` may be null: then io_extents only advance the token clock.
+  Lanes(std::unique_ptr<Device> device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves,
+        Bytes queue_bytes, Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end);
   // Closes the queue, runs what is in it, joins the threads.
   ~Lanes();
 
@@ -31,25 +35,36 @@ class Lanes {
   const Device& device() const { return *device_; }
   WaveQueue& queue() { return queue_; }
   const WaveQueue& queue() const { return queue_; }
+  const Prefetcher* prefetcher() const { return prefetcher_.get(); }
+  // What would run.
+  EffectiveSpec Plan(const Wave& wave) const;
   const SampleRecorder& samples() const { return samples_; }
-  int count() const { return static_cast<int>(threads_.size()); }
+  int count() const { return lanes_; }
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
   // Ends a job that never ran with `why`. The caller must own it: it came out of the queue.
   void Drop(const WaveJobPtr& job, const absl::Status& why);
 
  private:
-  void Loop();
-  // False when the wave is held back and was not run.
-  bool TryRun(const WaveJobPtr& job);
-  absl::StatusOr<WaveResult> RunLeased(const WaveJob& job, Lease& lease);
+  void LaneLoop();
+  void PrefetchLoop();
+  // Starts a popped wave; one that needs no prefetch also runs.
+  void Begin(const WaveJobPtr& job);
+  // False when the wave is held back and was not started.
+  bool TryStart(const WaveJobPtr& job);
+  void Prefetch(const WaveJobPtr& job);
+  void RunStarted(const WaveJobPtr& job);
+  absl::StatusOr<WaveResult> RunLeased(WaveJob& job);
+  void AddExtentsDowngrade(const Wave& wave, EffectiveSpec* effective) const;
   void Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result);
 
+  const int lanes_;
   const std::unique_ptr<Device> device_;
   Clock* const clock_;
   RuntimeObserver* const observer_;
   const std::function<void(const WaveJobPtr&)> on_end_;
   WaveQueue queue_;
+  const std::unique_ptr<Prefetcher> prefetcher_;
   SampleRecorder samples_;
   std::atomic<int64_t> in_flight_{0};
   std::vector<std::thread> threads_;  // Last: they use all of the above.

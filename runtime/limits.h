@@ -12,6 +12,7 @@ struct Limits {
   int64_t max_tiles = int64_t{1} << 20;           // Tiles of the whole grid.
   int64_t max_listed_tiles = int64_t{1} << 16;
   int64_t max_io_extents = int64_t{1} << 16;
+  int64_t max_wave_pages = int64_t{1} << 20;  // Of one wave's io_extents, where they are read.
   int64_t max_pack_order = int64_t{1} << 16;
   int64_t max_tensors = 100'000;  // Of one model, and in one SetWeights.
   int64_t max_tensor_dims = 8;
@@ -24,7 +25,7 @@ struct Limits {
 };
 
 // Fixed by the wire or by the planner.
-inline constexpr int64_t kMaxId = 2147483647;  // Page and request ids are int32 in the planner handoff.
+inline constexpr int64_t kMaxId = 2147483647;    // Page and request ids are int32 in the planner handoff.
 inline constexpr int64_t kMaxTileCoord = 65535;  // tile_order_flat keeps 16 bits for each.
 inline constexpr int64_t kGranuleBytes = 32;     // K and bk in bytes must be multiples of this.
 inline constexpr int kMaxStages = 8;

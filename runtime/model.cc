@@ -9,8 +9,22 @@
 
 namespace bwrt::runtime {
 
-Model::Model(std::string name, ModelOptions options, Clock* clock, Executor* executor,
-             RuntimeObserver* observer, std::function<void()> on_startable)
+absl::Status CheckRequiredVersion(const std::string& model, Version required, const WeightVersion& current) {
+  if (required == Version() || required == current.number()) return absl::OkStatus();
+  ErrorDetails details;
+  details.reason = "VERSION_MISMATCH";
+  details.metadata = {{"model", model},
+                      {"required_version", absl::StrCat(required.value())},
+                      {"current_version", absl::StrCat(current.number().value())}};
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("required_version=", required.value(), ": model \"", model, "\" is at version ",
+                   current.number().value(), " (", current.label(), "); plan against it or require 0 for any"),
+      details);
+}
+
+Model::Model(std::string name, ModelOptions options, Clock* clock, Executor* executor, RuntimeObserver* observer,
+             std::function<void()> on_startable)
     : name_(std::move(name)),
       options_(options),
       clock_(clock),
@@ -27,27 +41,15 @@ absl::StatusOr<std::unique_ptr<Lease>> Model::Start(const WaveStart& wave) {
   absl::Status refused;
   {
     MutexLock lock(mu_);
-    const Version current = current_->number();
-    if (!MayStart(armed_ > 0, in_flight_.empty())) {
-      // Held back.
-    } else if (wave.required_version != Version() && wave.required_version != current) {
-      ErrorDetails details;
-      details.reason = "VERSION_MISMATCH";
-      details.metadata = {{"model", name_},
-                          {"required_version", absl::StrCat(wave.required_version.value())},
-                          {"current_version", absl::StrCat(current.value())}};
-      refused = MakeError(absl::StatusCode::kFailedPrecondition,
-                          absl::StrCat("required_version=", wave.required_version.value(), ": model \"",
-                                       name_, "\" is at version ", current.value(),
-                                       " (", current_->label(), "); plan against it or require 0 for any"),
-                          details);
-    } else {
+    const bool held_back = !MayStart(armed_ > 0, in_flight_.empty());
+    if (!held_back) refused = CheckRequiredVersion(name_, wave.required_version, *current_);
+    if (!held_back && refused.ok()) {
       in_flight_.push_back({wave.number, wave.wave_id, wave.window, TokenClock(wave.tokens), current_});
       lease.reset(new Lease(shared_from_this(), std::prev(in_flight_.end())));
       ReevaluateLocked(effects);
     }
   }
-  Run(std::move(effects));
+  Run(effects);
   if (!refused.ok()) return refused;
   return lease;
 }
@@ -60,7 +62,7 @@ void Model::Step(Slot slot, std::optional<int64_t> finished, std::optional<int64
     if (started) slot->clock.Start(*started);
     ReevaluateLocked(effects);
   }
-  Run(std::move(effects));
+  Run(effects);
 }
 
 void Model::End(Slot slot, bool with_result) {
@@ -77,7 +79,7 @@ void Model::End(Slot slot, bool with_result) {
     effects.startable = armed_ > 0 && in_flight_.empty();
     ReevaluateLocked(effects);
   }
-  Run(std::move(effects));
+  Run(effects);
 }
 
 Lease::~Lease() {
@@ -111,10 +113,8 @@ void Model::Swap(const SwapTicket& ticket, WeightVersion::Ptr next, SwapOptions 
     // A swap that may flip now must still let earlier ones go first. With the window open none is waiting,
     // but for those that are being rebuilt: they keep their ticket, not the window.
     const bool open = OpenLocked();
-    if (options.policy == SwapPolicy::kWhenIdle && !options_.allow_when_idle) {
-      fail(MakeError(absl::StatusCode::kFailedPrecondition, "WHEN_IDLE_FORBIDDEN",
-                     "policy=WHEN_IDLE: this daemon forbids it (--allow-when-idle=false); use IN_WINDOW or "
-                     "WAIT_FOR_WINDOW"));
+    if (absl::Status status = CheckPolicy(options.policy, options_.allow_when_idle); !status.ok()) {
+      fail(std::move(status));
     } else {
       switch (Decide(options.policy, open, in_flight_.empty())) {
         case SwapVerdict::kFlip:
@@ -147,7 +147,7 @@ void Model::Swap(const SwapTicket& ticket, WeightVersion::Ptr next, SwapOptions 
     }
     ReevaluateLocked(effects);
   }
-  Run(std::move(effects));
+  Run(effects);
 }
 
 bool Model::CancelSwap(uint64_t ticket_number, const absl::Status& why) {
@@ -158,12 +158,13 @@ bool Model::CancelSwap(uint64_t ticket_number, const absl::Status& why) {
     if (const auto at = waiters_.find(ticket_number); at != waiters_.end()) {
       found = true;
       Waiter waiter = RemoveLocked(at, effects);
+      RetireLocked(std::move(waiter.next), effects);
       const SwapOutcome outcome = Outcome(waiter.ticket, SwapOutcome::Kind::kFailed, why);
       effects.calls.push_back([done = std::move(waiter.done), outcome] { done(outcome); });
       ReevaluateLocked(effects);
     }
   }
-  Run(std::move(effects));
+  Run(effects);
   return found;
 }
 
@@ -182,12 +183,11 @@ void Model::OnTimeout(uint64_t ticket_number) {
     MutexLock lock(mu_);
     const auto at = waiters_.find(ticket_number);
     if (at == waiters_.end()) return;
-    std::string claims = absl::StrJoin(SnapshotLocked().Tested(), "; ", [](std::string* out, const auto& c) {
-      absl::StrAppend(out, Describe(c));
-    });
+    std::string claims = absl::StrJoin(SnapshotLocked().Tested(), "; ",
+                                       [](std::string* out, const auto& c) { absl::StrAppend(out, Describe(c)); });
     why = MakeError(absl::StatusCode::kDeadlineExceeded, "SWAP_WAIT_TIMEOUT",
-                    absl::StrCat("wait_timeout=", Seconds(at->second.options.wait_timeout),
-                                 "s: model \"", name_, "\" had no open swap window in that time (", claims,
+                    absl::StrCat("wait_timeout=", Seconds(at->second.options.wait_timeout), "s: model \"", name_,
+                                 "\" had no open swap window in that time (", claims,
                                  "); nothing changed; wait longer, or set hold_after"));
   }
   CancelSwap(ticket_number, why);
@@ -216,7 +216,7 @@ void Model::OnHoldAlarm(uint64_t ticket_number) {
     }
     ReevaluateLocked(effects);
   }
-  Run(std::move(effects));
+  Run(effects);
 }
 
 // ---------------------------------------------------------------------------------------- under the lock
@@ -234,9 +234,8 @@ WindowSnapshot Model::SnapshotLocked() const {
 // As SnapshotLocked().IsOpen(), without copying: it runs at every token.
 bool Model::OpenLocked() const {
   if (in_flight_.empty()) return !resting_ || Allows(resting_->window, resting_->clock);
-  return std::all_of(in_flight_.begin(), in_flight_.end(), [](const LeaseRecord& wave) {
-    return Allows(wave.window, wave.clock.Read());
-  });
+  return std::all_of(in_flight_.begin(), in_flight_.end(),
+                     [](const LeaseRecord& wave) { return Allows(wave.window, wave.clock.Read()); });
 }
 
 void Model::ReevaluateLocked(Effects& effects) {
@@ -251,8 +250,7 @@ void Model::ReevaluateLocked(Effects& effects) {
   }
 }
 
-void Model::FlipLocked(const SwapTicket& ticket, WeightVersion::Ptr next, SwapCallback done,
-                       Effects& effects) {
+void Model::FlipLocked(const SwapTicket& ticket, WeightVersion::Ptr next, SwapCallback done, Effects& effects) {
   SwapOutcome outcome = Outcome(ticket, SwapOutcome::Kind::kBaseMoved, absl::OkStatus());
   if (next->number() == current_->number().next()) {
     outcome.kind = SwapOutcome::Kind::kFlipped;
@@ -263,6 +261,9 @@ void Model::FlipLocked(const SwapTicket& ticket, WeightVersion::Ptr next, SwapCa
     committed_bytes_.store(current_->bytes().value(), std::memory_order_relaxed);
     RetireLocked(std::move(old), effects);
     EmitLocked(ModelEvent::Kind::kVersion, effects);
+  } else {
+    // Built in vain: it may hold the last reference to tensors that have been replaced meanwhile.
+    RetireLocked(std::move(next), effects);
   }
   effects.calls.push_back([done = std::move(done), outcome] { done(outcome); });
 }
@@ -330,17 +331,16 @@ absl::Status Model::ClosedErrorLocked(SwapPolicy policy) const {
     details.preconditions.push_back(
         {"SWAP_WINDOW", absl::StrCat(name_, "/wave ", claim.wave.value()), Describe(claim)});
   }
-  return MakeError(
-      absl::StatusCode::kFailedPrecondition,
-      absl::StrCat("swap window of model \"", name_, "\" is closed: ", blockers,
-                   policy == SwapPolicy::kWhenIdle ? "; not idle either" : "",
-                   "; retry inside the window or use WAIT_FOR_WINDOW"),
-      details);
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat("swap window of model \"", name_, "\" is closed: ", blockers,
+                                policy == SwapPolicy::kWhenIdle ? "; not idle either" : "",
+                                "; retry inside the window or use WAIT_FOR_WINDOW"),
+                   details);
 }
 
 // ---------------------------------------------------------------------------------------- outside the lock
 
-void Model::Run(Effects effects) {
+void Model::Run(const Effects& effects) {
   // Waves first: whoever was held back has waited long enough.
   if (effects.startable) on_startable_();
   if (effects.events) DeliverEvents();

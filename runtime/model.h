@@ -67,6 +67,9 @@ struct ModelStatus {
   Bytes retiring;  // Of versions that are leased and no longer current, not shared with the current one.
 };
 
+// FAILED_PRECONDITION, reason VERSION_MISMATCH, unless `required` is 0 or the version of `current`.
+absl::Status CheckRequiredVersion(const std::string& model, Version required, const WeightVersion& current);
+
 class Model : public std::enable_shared_from_this<Model> {
  public:
   // `on_startable` is called, outside the lock, whenever waves that may not start before may start now.
@@ -146,8 +149,7 @@ class Model : public std::enable_shared_from_this<Model> {
   void FlipLocked(const SwapTicket& ticket, WeightVersion::Ptr next, SwapCallback done, Effects& effects)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes a waiter out of the line: its alarms, and its hold if it is armed.
-  Waiter RemoveLocked(std::map<uint64_t, Waiter>::iterator at, Effects& effects)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Waiter RemoveLocked(std::map<uint64_t, Waiter>::iterator at, Effects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DisarmLocked(Waiter& waiter, Waiter::Hold next, Effects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PublishLocked(Effects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ModelEvent EventLocked(ModelEvent::Kind kind) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -156,7 +158,7 @@ class Model : public std::enable_shared_from_this<Model> {
   absl::Status ClosedErrorLocked(SwapPolicy policy) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Releases nothing by itself: called after the lock is dropped.
-  void Run(Effects effects);
+  void Run(const Effects& effects);
   void DeliverEvents();
 
   const std::string name_;

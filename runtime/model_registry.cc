@@ -7,8 +7,7 @@
 
 namespace bwrt::runtime {
 
-ModelRegistry::ModelRegistry(int64_t max_models,
-                             std::function<std::shared_ptr<Model>(std::string name)> make)
+ModelRegistry::ModelRegistry(int64_t max_models, std::function<std::shared_ptr<Model>(std::string name)> make)
     : max_models_(static_cast<size_t>(max_models)), make_(std::move(make)) {
   std::string name(kDefaultModel);
   models_.emplace(name, make_(name));
@@ -21,8 +20,7 @@ absl::StatusOr<std::shared_ptr<Model>> ModelRegistry::Find(absl::string_view nam
   details.reason = "MODEL_NOT_FOUND";
   details.metadata = {{"model", std::string(name)}};
   return MakeError(absl::StatusCode::kNotFound,
-                   absl::StrCat("model=\"", name, "\": no such model; publish it with SetWeights first"),
-                   details);
+                   absl::StrCat("model=\"", name, "\": no such model; publish it with SetWeights first"), details);
 }
 
 absl::StatusOr<std::shared_ptr<Model>> ModelRegistry::FindOrCreate(absl::string_view name) {

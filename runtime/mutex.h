@@ -46,8 +46,7 @@ class CondVar {
     lock.release();
   }
   // As Wait, but returns by `when` at the latest.
-  void WaitUntil(Mutex& mu, std::chrono::steady_clock::time_point when)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+  void WaitUntil(Mutex& mu, std::chrono::steady_clock::time_point when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     std::unique_lock<std::mutex> lock(mu.mu_, std::adopt_lock);
     cv_.wait_until(lock, when);
     lock.release();

@@ -3,8 +3,8 @@
 #define BWRT_RUNTIME_OBSERVER_H_
 
 #include <cstdint>
-#include "absl/strings/string_view.h"
 
+#include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/readings.h"
 #include "runtime/wave.h"

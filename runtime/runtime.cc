@@ -12,21 +12,20 @@
 namespace bwrt::runtime {
 
 Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, Clock* clock, Executor* executor,
-                 RuntimeObserver* observer)
+                 RuntimeObserver* observer, std::unique_ptr<Prefetcher> prefetcher)
     : options_(std::move(options)),
       clock_(clock),
       executor_(executor),
       observer_(observer),
-      validator_(options_.whitelist, options_.lenient_shapes, options_.limits),
+      validator_(options_.whitelist, options_.lenient_shapes, options_.limits, /*paged=*/prefetcher != nullptr),
       budget_(Bytes(options_.limits.weight_bytes)),
       models_(options_.limits.max_models,
               [this](std::string name) {
                 return std::make_shared<Model>(std::move(name), options_.model, clock_, executor_, observer_,
                                                [this] { lanes_.queue().Wake(); });
               }),
-      lanes_(std::move(device), options_.lanes, options_.limits.queue_waves,
-             Bytes(options_.limits.queue_bytes), clock, observer,
-             [this](const WaveJobPtr& job) { Forget(job); }) {}
+      lanes_(std::move(device), std::move(prefetcher), options_.lanes, options_.limits.queue_waves,
+             Bytes(options_.limits.queue_bytes), clock, observer, [this](const WaveJobPtr& job) { Forget(job); }) {}
 
 Runtime::~Runtime() {
   Drain(Duration(0));
@@ -56,7 +55,12 @@ absl::StatusOr<Runtime::Preview> Runtime::Validate(const WaveRequest& request) c
   std::shared_ptr<Model> model;
   auto wave = Admit(request, WaveValidator::Mode::kDry, &model);
   if (!wave.ok()) return wave.status();
-  EffectiveSpec effective = lanes_.device().Plan(*wave);
+  // Asked again of the lease when a wave starts.
+  if (absl::Status status = CheckRequiredVersion(model->name(), wave->required_version, *model->current());
+      !status.ok()) {
+    return status;
+  }
+  EffectiveSpec effective = lanes_.Plan(*wave);
   return Preview{*std::move(wave), std::move(effective)};
 }
 
@@ -76,22 +80,31 @@ absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCal
                             "the deadline had passed when the wave arrived; it did not run"));
   }
 
+  // A thin W can need many times its size in the device's layout.
+  const int64_t working = lanes_.device().WorkingBytes(*wave).value();
+  if (working > options_.limits.queue_bytes - wave->held_bytes.value()) {
+    return reject(
+        MakeError(absl::StatusCode::kResourceExhausted, "WAVE_TOO_LARGE",
+                  absl::StrCat("the wave needs ", wave->held_bytes.value(), " bytes for operands and result and ",
+                               working, " for packed copies; this daemon holds at most ", options_.limits.queue_bytes,
+                               "; publish W as a tensor, split the wave, or raise --queue-bytes")));
+  }
   const WaveNumber number(last_wave_.fetch_add(1, std::memory_order_relaxed) + 1);
   // The wave counts as pending until its callback has returned, so that a drained daemon has answered.
-  const auto job = std::make_shared<WaveJob>(
-      number, *std::move(wave), std::move(model), arrival,
-      [this, done = std::move(done)](const Wave& ended, absl::StatusOr<WaveResult> result) {
-        done(ended, std::move(result));
-        EndOne();
-      });
+  const auto job =
+      std::make_shared<WaveJob>(number, *std::move(wave), std::move(model), arrival,
+                                [this, done = std::move(done)](const Wave& ended, absl::StatusOr<WaveResult> result) {
+                                  done(ended, std::move(result));
+                                  EndOne();
+                                });
+  job->needs_prefetch = lanes_.prefetcher() != nullptr && !job->wave.io_extents.empty();
   if (!Remember(job)) {
     return reject(MakeError(absl::StatusCode::kAlreadyExists, "WAVE_ID_IN_FLIGHT",
                             absl::StrCat("wave_id=", Quoted(job->wave.wave_id),
                                          ": a wave of this client with this id is in flight; use a fresh id")));
   }
   if (job->wave.deadline) {
-    job->deadline_alarm =
-        clock_->SetAlarm(*job->wave.deadline, [this, ticket = WaveTicket(job)] { Expire(ticket); });
+    job->deadline_alarm = clock_->SetAlarm(*job->wave.deadline, [this, ticket = WaveTicket(job)] { Expire(ticket); });
   }
   if (absl::Status status = lanes_.queue().Push(job); !status.ok()) {
     clock_->CancelAlarm(job->deadline_alarm);
@@ -99,6 +112,8 @@ absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCal
     EndOne();
     return reject(std::move(status));
   }
+  // The alarm may have fired before the job was in the queue, and found nothing to drop.
+  if (job->wave.deadline && clock_->Now() >= *job->wave.deadline) Expire(job);
   return WaveTicket(job);
 }
 
@@ -142,8 +157,7 @@ void Runtime::Expire(const WaveTicket& ticket) {
 
 bool Runtime::Remember(const WaveJobPtr& job) {
   MutexLock lock(mu_);
-  if (!job->wave.wave_id.empty() &&
-      !named_.emplace(WaveKey(job->wave.client_id, job->wave.wave_id), job).second) {
+  if (!job->wave.wave_id.empty() && !named_.emplace(WaveKey(job->wave.client_id, job->wave.wave_id), job).second) {
     return false;
   }
   admitted_.emplace(job->number, job);
@@ -179,6 +193,10 @@ WeightSwap::Context Runtime::SwapContext() {
 absl::StatusOr<std::shared_ptr<WeightSwap>> Runtime::SetWeights(SetWeightsRequest request, SwapDone done) {
   auto change = CheckSetWeights(std::move(request), options_.limits);
   if (!change.ok()) return change.status();
+  // Here, and not only when the swap takes effect: a swap that can't succeed must not create its model.
+  if (absl::Status status = CheckPolicy(change->options.policy, options_.model.allow_when_idle); !status.ok()) {
+    return status;
+  }
   std::shared_ptr<WeightSwap> swap;
   {
     MutexLock lock(mu_);
@@ -193,16 +211,15 @@ absl::StatusOr<std::shared_ptr<WeightSwap>> Runtime::SetWeights(SetWeightsReques
                        details);
     }
     const uint64_t id = ++last_swap_;
-    swap = std::make_shared<WeightSwap>(
-        SwapContext(), *std::move(change),
-        [this, id, done = std::move(done)](absl::StatusOr<SwapResult> result) {
-          {
-            MutexLock inner(mu_);
-            swaps_.erase(id);
-          }
-          done(std::move(result));
-          EndOne();
-        });
+    swap = std::make_shared<WeightSwap>(SwapContext(), *std::move(change),
+                                        [this, id, done = std::move(done)](absl::StatusOr<SwapResult> result) {
+                                          {
+                                            MutexLock inner(mu_);
+                                            swaps_.erase(id);
+                                          }
+                                          done(std::move(result));
+                                          EndOne();
+                                        });
     swaps_.emplace(id, swap);
     ++pending_;
   }
@@ -216,9 +233,7 @@ absl::StatusOr<std::shared_ptr<Model>> Runtime::FindModel(absl::string_view name
 
 // ---------------------------------------------------------------------------------------------- telemetry
 
-std::vector<Runtime::DeviceView> Runtime::Devices() const {
-  return {{&lanes_.device().info(), lanes_.count()}};
-}
+std::vector<Runtime::DeviceView> Runtime::Devices() const { return {{&lanes_.device().info(), lanes_.count()}}; }
 
 absl::StatusOr<Runtime::DeviceSample> Runtime::GetSample(absl::string_view device) const {
   const std::string& name = lanes_.device().info().name;

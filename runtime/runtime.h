@@ -54,8 +54,9 @@ struct Gauges {
 
 class Runtime {
  public:
+  // `prefetcher` may be null: then io_extents only advance the token clock.
   Runtime(RuntimeOptions options, std::unique_ptr<Device> device, Clock* clock, Executor* executor,
-          RuntimeObserver* observer);
+          RuntimeObserver* observer, std::unique_ptr<Prefetcher> prefetcher = nullptr);
   // Ends what still waits (Drain first for a clean end), runs out what runs.
   ~Runtime();
 
@@ -101,6 +102,8 @@ class Runtime {
   };
   absl::StatusOr<DeviceSample> GetSample(absl::string_view device) const;
   Gauges GetGauges() const;
+  // Null when no page source is configured.
+  const Prefetcher* prefetcher() const { return lanes_.prefetcher(); }
 
   // ---- Drain
   bool draining() const { return draining_.load(std::memory_order_relaxed); }
@@ -130,7 +133,7 @@ class Runtime {
 
   Mutex mu_;
   CondVar idle_;
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;        // Waves and swaps admitted and not ended.
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // Waves and swaps admitted and not ended.
   uint64_t last_swap_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<uint64_t, std::weak_ptr<WeightSwap>> swaps_ ABSL_GUARDED_BY(mu_);
   bool grace_over_ ABSL_GUARDED_BY(mu_) = false;

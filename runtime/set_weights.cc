@@ -19,22 +19,12 @@ constexpr Duration kMaxWait = std::chrono::hours(1);
 bool IsTensorName(absl::string_view name) {
   if (name.empty() || name.size() > kMaxTensorNameBytes || name[0] == '/') return false;
   if (std::any_of(name.begin(), name.end(), [](char ch) { return absl::ascii_iscntrl(ch); })) return false;
+  // The control characters U+0080 to U+009F, in UTF-8.
+  for (size_t i = 0; i + 1 < name.size(); ++i) {
+    if (name[i] == '\xC2' && static_cast<unsigned char>(name[i + 1]) < 0xA0) return false;
+  }
   const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
   return std::find(parts.begin(), parts.end(), "..") == parts.end();
-}
-
-std::optional<kernels::DType> ToDType(DTypeWish wish) {
-  switch (wish) {
-    case DTypeWish::kF32:
-      return kernels::DType::kF32;
-    case DTypeWish::kF16:
-      return kernels::DType::kF16;
-    case DTypeWish::kBF16:
-      return kernels::DType::kBF16;
-    case DTypeWish::kUnspecified:
-      break;
-  }
-  return std::nullopt;
 }
 
 class Check {
@@ -63,7 +53,9 @@ class Check {
     WeightChange change;
     change.model = ModelName(std::move(r.model));
     for (TensorRequest& t : r.tensors) {
-      change.tensors.push_back({std::move(t.name), {*ToDType(t.dtype), std::move(t.shape)}, std::move(t.data)});
+      change.tensors.push_back({std::move(t.name),
+                                {*ElementType::FromWire(static_cast<int>(t.dtype)), std::move(t.shape)},
+                                std::move(t.data)});
     }
     change.label = std::move(r.label);
     change.options.policy = static_cast<SwapPolicy>(r.policy);
@@ -101,16 +93,17 @@ class Check {
     } else if (!names_.insert(t.name).second) {
       bad_.Add(path("name"), "TENSOR_REPEATED", Quoted(t.name), "given before; each name once");
     }
-    const auto dtype = ToDType(t.dtype);
+    const auto dtype = ElementType::FromWire(static_cast<int>(t.dtype));
     if (!dtype) {
-      bad_.Add(path("dtype"), "UNKNOWN_DTYPE", static_cast<int>(t.dtype), "use F32, F16 or BF16");
+      bad_.Add(path("dtype"), "UNKNOWN_DTYPE", static_cast<int>(t.dtype),
+               "not a dtype this daemon knows; see the DType enum");
     }
     if (t.shape.empty() || static_cast<int64_t>(t.shape.size()) > limits_.max_tensor_dims) {
       bad_.Add(path("shape"), "DIMS", absl::StrCat(t.shape.size(), " dimensions"), "use 1 to ",
                limits_.max_tensor_dims);
       return;
     }
-    int64_t bytes = dtype ? kernels::SizeOf(*dtype) : 1;
+    int64_t bytes = dtype ? dtype->size() : 1;
     bool good = true;  // Every dimension is in range.
     bool fits = true;  // Their product is.
     for (size_t d = 0; d < t.shape.size(); ++d) {
@@ -126,8 +119,8 @@ class Check {
       bad_.Add(path("shape"), "TENSOR_SIZE", absl::StrCat(t.shape.size(), " dimensions"),
                "their product is larger than any memory");
     } else if (dtype && good && static_cast<int64_t>(t.data.size()) != bytes) {
-      bad_.Add(path("data"), "TENSOR_SIZE", absl::StrCat(t.data.size(), " bytes"), "shape and dtype ",
-               kernels::Name(*dtype), " need exactly ", bytes);
+      bad_.Add(path("data"), "TENSOR_SIZE", absl::StrCat(t.data.size(), " bytes"), "shape and dtype ", dtype->name(),
+               " need exactly ", bytes);
     }
   }
 

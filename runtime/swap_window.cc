@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/error.h"
 
 namespace bwrt::runtime {
 
@@ -25,11 +26,18 @@ SwapVerdict Decide(SwapPolicy policy, bool open, bool idle) {
   return SwapVerdict::kRefuse;
 }
 
+absl::Status CheckPolicy(SwapPolicy policy, bool allow_when_idle) {
+  if (policy != SwapPolicy::kWhenIdle || allow_when_idle) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "WHEN_IDLE_FORBIDDEN",
+                   "policy=WHEN_IDLE: this daemon forbids it (--allow-when-idle=false); use IN_WINDOW or "
+                   "WAIT_FOR_WINDOW");
+}
+
 std::string Describe(const WindowClaim& claim) {
   return absl::StrCat("wave ", claim.wave.value(), claim.wave_id.empty() ? "" : " (", claim.wave_id,
-                      claim.wave_id.empty() ? "" : ")", claim.in_flight ? " in flight" : " resting",
-                      ": window [", claim.window.begin, ",", claim.window.end, "), clock [",
-                      claim.clock.lo, ",", claim.clock.hi, "]");
+                      claim.wave_id.empty() ? "" : ")", claim.in_flight ? " in flight" : " resting", ": window [",
+                      claim.window.begin, ",", claim.window.end, "), clock [", claim.clock.lo, ",", claim.clock.hi,
+                      "]");
 }
 
 }  // namespace bwrt::runtime

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "runtime/ids.h"
 #include "runtime/token_clock.h"
 
@@ -65,6 +66,9 @@ enum class SwapVerdict {
 
 // What happens to a swap that asks now. kWhenIdle must have been allowed by the caller.
 SwapVerdict Decide(SwapPolicy policy, bool open, bool idle);
+
+// FAILED_PRECONDITION, reason WHEN_IDLE_FORBIDDEN, for a policy that this daemon does not allow.
+absl::Status CheckPolicy(SwapPolicy policy, bool allow_when_idle);
 
 // Whether a new wave may start. While waves are held back for a waiting swap, one may start only alone: waves
 // that overlap can keep the window closed for ever, a single wave passes through its whole window.

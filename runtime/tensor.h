@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "kernels/dtype.h"
+#include "runtime/element_type.h"
 #include "runtime/ids.h"
 
 namespace bwrt::runtime {
 
 struct TensorType {
-  kernels::DType dtype = kernels::DType::kF32;
+  ElementType dtype = kernels::DType::kF32;
   std::vector<int64_t> shape;  // Each > 0; the product times the dtype's size fits int64.
 
   int64_t elements() const {
@@ -20,7 +20,7 @@ struct TensorType {
     for (const int64_t d : shape) n *= d;
     return n;
   }
-  Bytes bytes() const { return Bytes(elements() * kernels::SizeOf(dtype)); }
+  Bytes bytes() const { return Bytes(elements() * dtype.size()); }
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 

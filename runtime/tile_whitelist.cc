@@ -16,8 +16,7 @@ namespace bwrt::runtime {
 namespace {
 
 std::string Line(const TileShape& s) {
-  return absl::StrCat(s.bm, ",", s.bn, ",", s.bk, ",", s.stage, ",", s.cluster_x, ",", s.cluster_y,
-                      "\n");
+  return absl::StrCat(s.bm, ",", s.bn, ",", s.bk, ",", s.stage, ",", s.cluster_x, ",", s.cluster_y, "\n");
 }
 
 std::string Digest(const std::vector<TileShape>& sorted) {
@@ -25,16 +24,16 @@ std::string Digest(const std::vector<TileShape>& sorted) {
   for (const TileShape& shape : sorted) text += Line(shape);
   std::array<unsigned char, SHA256_DIGEST_LENGTH> hash;
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return absl::StrCat("sha256:", absl::BytesToHexString(absl::string_view(
-                                     reinterpret_cast<const char*>(hash.data()), hash.size())));
+  return absl::StrCat(
+      "sha256:", absl::BytesToHexString(absl::string_view(reinterpret_cast<const char*>(hash.data()), hash.size())));
 }
 
 double Distance(const TileShape& a, const TileShape& b) {
   const auto d = [](int32_t x, int32_t y) {
     return std::abs(std::log2(std::max(x, 1) / static_cast<double>(std::max(y, 1))));
   };
-  return d(a.bm, b.bm) + d(a.bn, b.bn) + d(a.bk, b.bk) + d(a.stage, b.stage) +
-         d(a.cluster_x, b.cluster_x) + d(a.cluster_y, b.cluster_y);
+  return d(a.bm, b.bm) + d(a.bn, b.bn) + d(a.bk, b.bk) + d(a.stage, b.stage) + d(a.cluster_x, b.cluster_x) +
+         d(a.cluster_y, b.cluster_y);
 }
 
 }  // namespace
@@ -46,10 +45,8 @@ TileWhitelist::TileWhitelist(std::vector<TileShape> shapes) : shapes_(std::move(
 }
 
 TileWhitelist TileWhitelist::Default() {
-  return TileWhitelist({{128, 128, 64, 2, 2, 1},
-                        {128, 256, 64, 2, 2, 1},
-                        {256, 128, 64, 2, 2, 1},
-                        {128, 128, 128, 3, 2, 1}});
+  return TileWhitelist(
+      {{128, 128, 64, 2, 2, 1}, {128, 256, 64, 2, 2, 1}, {256, 128, 64, 2, 2, 1}, {128, 128, 128, 3, 2, 1}});
 }
 
 absl::StatusOr<TileWhitelist> TileWhitelist::Parse(absl::string_view text) {
@@ -66,9 +63,9 @@ absl::StatusOr<TileWhitelist> TileWhitelist::Parse(absl::string_view text) {
       good = absl::SimpleAtoi(parts[i], &v[i]) && v[i] > 0;
     }
     if (!good) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "tile whitelist line ", number, ": \"", line.substr(0, 80),
-          "\" is not six positive numbers; write bm,bn,bk,stage,cx,cy such as 128,128,64,2,2,1"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tile whitelist line ", number, ": \"", line.substr(0, 80),
+                       "\" is not six positive numbers; write bm,bn,bk,stage,cx,cy such as 128,128,64,2,2,1"));
     }
     shapes.push_back({v[0], v[1], v[2], v[3], v[4], v[5]});
   }
@@ -83,15 +80,13 @@ bool TileWhitelist::Contains(const TileShape& shape) const {
 }
 
 const TileShape& TileWhitelist::Nearest(const TileShape& shape) const {
-  return *std::min_element(shapes_.begin(), shapes_.end(),
-                           [&](const TileShape& a, const TileShape& b) {
-                             return Distance(a, shape) < Distance(b, shape);
-                           });
+  return *std::min_element(shapes_.begin(), shapes_.end(), [&](const TileShape& a, const TileShape& b) {
+    return Distance(a, shape) < Distance(b, shape);
+  });
 }
 
 std::string ToString(const TileShape& s) {
-  return absl::StrCat("(", s.bm, ",", s.bn, ",", s.bk, ",", s.stage, ",(", s.cluster_x, ",", s.cluster_y,
-                      "))");
+  return absl::StrCat("(", s.bm, ",", s.bn, ",", s.bk, ",", s.stage, ",(", s.cluster_x, ",", s.cluster_y, "))");
 }
 
 }  // namespace bwrt::runtime

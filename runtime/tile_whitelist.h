@@ -4,10 +4,10 @@
 #define BWRT_RUNTIME_TILE_WHITELIST_H_
 
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/tile_shape.h"
 
 namespace bwrt::runtime {

@@ -60,8 +60,8 @@ class TokenClock {
  private:
   int64_t last_;
   int64_t hi_ = 0;
-  int64_t unfinished_ = 0;              // last_ + 1 once everything has finished.
-  std::set<int64_t> finished_early_;    // Finished tokens above unfinished_: at most one a worker.
+  int64_t unfinished_ = 0;            // last_ + 1 once everything has finished.
+  std::set<int64_t> finished_early_;  // Finished tokens above unfinished_: at most one a worker.
 };
 
 }  // namespace bwrt::runtime

@@ -1,6 +1,8 @@
 #include "runtime/traversal.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <utility>
 
 namespace bwrt::runtime {
@@ -26,10 +28,53 @@ std::vector<TileCoord> SynthesizeOrder(const TileGrid& grid, int64_t group) {
   return order;
 }
 
+// Moves partial tiles behind all full ones.
+void Peel(const TileGrid& grid, Traversal& t) {
+  std::vector<size_t> positions(t.order.size());
+  std::iota(positions.begin(), positions.end(), size_t{0});
+  std::stable_partition(positions.begin(), positions.end(),
+                        [&](size_t position) { return !grid.Partial(t.order[position]); });
+  std::vector<TileCoord> order;
+  std::vector<bool> appended;
+  order.reserve(positions.size());
+  appended.reserve(positions.size());
+  for (const size_t position : positions) {
+    order.push_back(t.order[position]);
+    appended.push_back(t.IsAppended(position));
+  }
+  t.order = std::move(order);
+  if (!std::is_sorted(appended.begin(), appended.end())) t.appended_mask = std::move(appended);
+}
+
 }  // namespace
 
-Traversal ResolveTraversal(const TileGrid& grid, std::vector<TileCoord> explicit_order,
-                           uint32_t swizzle_group_size, Coverage coverage, TailPolicy tails) {
+std::vector<int64_t> ResolvePacking(int64_t m, const std::vector<int64_t>& pack_order,
+                                    const std::vector<RowRange>& rows) {
+  if (rows.empty()) return {};
+  std::map<int64_t, RowRange> left;
+  for (const RowRange& range : rows) left.emplace(range.id, range);
+  std::vector<int64_t> packed;
+  packed.reserve(static_cast<size_t>(m));
+  const auto append = [&packed](const RowRange& range) {
+    for (int64_t row = range.begin; row < range.end; ++row) packed.push_back(row);
+  };
+  for (const int64_t id : pack_order) {
+    if (const auto at = left.find(id); at != left.end()) {
+      append(at->second);
+      left.erase(at);
+    }
+  }
+  std::vector<RowRange> rest;
+  rest.reserve(left.size());
+  for (const auto& [id, range] : left) rest.push_back(range);
+  std::sort(rest.begin(), rest.end(), [](const RowRange& a, const RowRange& b) { return a.begin < b.begin; });
+  for (const RowRange& range : rest) append(range);
+  if (std::is_sorted(packed.begin(), packed.end())) packed.clear();
+  return packed;
+}
+
+Traversal ResolveTraversal(const TileGrid& grid, std::vector<TileCoord> explicit_order, uint32_t swizzle_group_size,
+                           Coverage coverage, TailPolicy tails) {
   Traversal t;
   const bool synthesized = explicit_order.empty();
   t.order = synthesized ? SynthesizeOrder(grid, swizzle_group_size) : std::move(explicit_order);
@@ -43,20 +88,14 @@ Traversal ResolveTraversal(const TileGrid& grid, std::vector<TileCoord> explicit
     t.order.reserve(static_cast<size_t>(grid.tiles()));
     for (int64_t i = 0; i < grid.tiles(); ++i) {
       if (seen[static_cast<size_t>(i)]) continue;
-      t.order.push_back(
-          {static_cast<int32_t>(i / grid.cols()), static_cast<int32_t>(i % grid.cols())});
+      t.order.push_back({static_cast<int32_t>(i / grid.cols()), static_cast<int32_t>(i % grid.cols())});
     }
   }
 
-  const auto full = [&](const TileCoord& tile) { return !grid.Partial(tile); };
-  if (tails == TailPolicy::kPeel) {
-    const auto appended = t.order.begin() + t.listed;
-    std::stable_partition(t.order.begin(), appended, full);
-    std::stable_partition(appended, t.order.end(), full);
-  }
+  if (tails == TailPolicy::kPeel) Peel(grid, t);
   if (tails == TailPolicy::kDrop) {
-    t.dropped = std::count_if(t.order.begin(), t.order.end(),
-                              [&](const TileCoord& tile) { return grid.Partial(tile); });
+    t.dropped =
+        std::count_if(t.order.begin(), t.order.end(), [&](const TileCoord& tile) { return grid.Partial(tile); });
   }
   return t;
 }

@@ -5,11 +5,11 @@
 
 #include <cmath>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "runtime/error.h"
 
 namespace bwrt::runtime {

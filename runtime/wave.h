@@ -7,9 +7,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "kernels/activation.h"
 #include "kernels/dtype.h"
 #include "kernels/matrix.h"
@@ -29,13 +29,15 @@ struct Wave {
   std::string wave_id;
   std::string model;  // Never empty.
 
-  TileShape tile;          // As planned.
-  bool unlisted = false;   // Ran only because the daemon is lenient.
-  int32_t stages = 1;      // Asked for: stage_hint, else the tile's.
-  bool tmem_hints = false; // Any of tmem_layout's columns, phases, double_buffer given.
-  TileGrid grid;           // m, n, bm, bn.
+  TileShape tile;           // As planned.
+  bool tolerated = false;   // Runs only because the daemon is lenient.
+  int32_t stages = 1;       // Asked for: stage_hint, else the tile's.
+  bool tmem_hints = false;  // Any of tmem_layout's columns, phases, double_buffer given.
+  TileGrid grid;            // m, n, bm, bn.
   int64_t k = 0;
   TailPolicy tails = TailPolicy::kPad;
+  // Packed row -> row of A and C: tile rows count packed rows. Empty: they are the same.
+  std::vector<int64_t> packed_rows;
   Traversal traversal;
   TokenPlan tokens;
   SwapWindow window;
@@ -43,13 +45,13 @@ struct Wave {
 
   kernels::DType dtype = kernels::DType::kF32;
   kernels::DType c_dtype = kernels::DType::kF32;
-  kernels::ConstMatrix a;                          // [m, k].
-  std::optional<kernels::ConstMatrix> w;           // Inline: [k, n], or [n, k] when transposed.
-  std::string w_tensor;                            // Else the model's tensor of this name.
+  kernels::ConstMatrix a;                 // [m, k].
+  std::optional<kernels::ConstMatrix> w;  // Inline: [k, n], or [n, k] when transposed.
+  std::string w_tensor;                   // Else the model's tensor of this name.
   bool w_transposed = false;
-  absl::string_view c;     // What C starts as; empty for zeros.
-  int64_t c_stride = 0;   // Elements, >= n.
-  Bytes c_bytes;          // Size of the result: ((m - 1) * c_stride + n) elements.
+  absl::string_view c;   // What C starts as; empty for zeros.
+  int64_t c_stride = 0;  // Elements, >= n.
+  Bytes c_bytes;         // Size of the result: ((m - 1) * c_stride + n) elements.
   float alpha = 1;
   float beta = 0;
   std::vector<float> bias;  // Empty or n values.

@@ -1,4 +1,4 @@
-// WaveJob: an admitted wave on its way through queue and lane to its end.
+// WaveJob: an admitted wave on its way through queue, prefetch and lane to its end.
 //
 // Shared between whoever submitted it, the queue and the lane. Exactly one of them ends it: whoever takes it
 // out of the queue, be it a lane to run it or a canceller or timer to drop it.
@@ -12,7 +12,9 @@
 #include "absl/status/statusor.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/lease.h"
 #include "runtime/model.h"
+#include "runtime/prefetcher.h"
 #include "runtime/wave.h"
 
 namespace bwrt::runtime {
@@ -22,16 +24,20 @@ using WaveCallback = std::function<void(const Wave& wave, absl::StatusOr<WaveRes
 
 struct WaveJob {
   WaveJob(WaveNumber number, Wave wave, std::shared_ptr<Model> model, Time arrival, WaveCallback done)
-      : number(number),
-        wave(std::move(wave)),
-        model(std::move(model)),
-        arrival(arrival),
-        done(std::move(done)) {}
+      : number(number), wave(std::move(wave)), model(std::move(model)), arrival(arrival), done(std::move(done)) {}
 
   const WaveNumber number;
   const Wave wave;
   const std::shared_ptr<Model> model;
   const Time arrival;
+  // Set before the job is queued: its io_extents are to be read before its tiles run.
+  bool needs_prefetch = false;
+  // Once it has started; used by whoever has the job in hand: a lane, the prefetcher, a lane again.
+  std::unique_ptr<Lease> lease;
+  Time started;
+  Time prefetched;  // When its extents were in.
+  absl::Status prefetch_status;
+  PageCounts pages;
   // The lane asks between tiles.
   std::atomic<bool> cancelled{false};
   // Set before the job is queued, cancelled by whoever ends it.

@@ -28,41 +28,82 @@ absl::Status WaveQueue::Push(const WaveJobPtr& job) {
       details.reason = "QUEUE_FULL";
       details.metadata = {{"queued_waves", absl::StrCat(waves)}, {"held_bytes", absl::StrCat(bytes_)}};
       details.retry_after = std::chrono::milliseconds(100);
-      return MakeError(absl::StatusCode::kResourceExhausted,
-                       absl::StrCat("queue full: ", waves, " of ", max_waves_, " waves wait, ", bytes_, " of ",
-                                    max_bytes_.value(), " operand bytes are held and this wave needs ", bytes,
-                                    "; retry later"),
-                       details);
+      return MakeError(
+          absl::StatusCode::kResourceExhausted,
+          absl::StrCat("queue full: ", waves, " of ", max_waves_, " waves wait, ", bytes_, " of ", max_bytes_.value(),
+                       " operand bytes are held and this wave needs ", bytes, "; retry later"),
+          details);
     }
     bytes_ += bytes;
     InsertLocked(job);
   }
-  changed_.NotifyOne();
+  (job->needs_prefetch ? prefetches_ : lanes_).NotifyOne();
   return absl::OkStatus();
 }
 
 WaveJobPtr WaveQueue::Pop() {
   MutexLock lock(mu_);
   while (true) {
-    const auto at = std::find_if(waiting_.begin(), waiting_.end(),
-                                 [](const WaveJobPtr& job) { return !job->model->held_back(); });
-    if (at != waiting_.end()) {
-      WaveJobPtr job = *at;
-      EraseLocked(at);
+    if (!ready_.empty()) {
+      WaveJobPtr job = std::move(ready_.front());
+      ready_.pop_front();
       return job;
     }
-    if (closed_ && waiting_.empty()) return nullptr;
-    changed_.Wait(mu_);
+    if (WaveJobPtr job = TakeLocked(/*needs_prefetch=*/false)) return job;
+    if (closed_ && waiting_.empty() && prefetching_ == 0) return nullptr;
+    idle_.fetch_add(1, std::memory_order_relaxed);
+    lanes_.Wait(mu_);
+    idle_.fetch_sub(1, std::memory_order_relaxed);
   }
 }
 
-void WaveQueue::PutBack(const WaveJobPtr& job) {
-  {
-    MutexLock lock(mu_);
-    InsertLocked(job);
+WaveJobPtr WaveQueue::PopPrefetch() {
+  MutexLock lock(mu_);
+  while (true) {
+    if (prefetching_ < max_prefetching_) {
+      if (WaveJobPtr job = TakeLocked(/*needs_prefetch=*/true)) {
+        ++prefetching_;
+        return job;
+      }
+    }
+    if (closed_ &&
+        std::none_of(waiting_.begin(), waiting_.end(), [](const WaveJobPtr& job) { return job->needs_prefetch; })) {
+      return nullptr;
+    }
+    prefetches_.Wait(mu_);
   }
-  // The hold may have ended between the lane's attempt and now, and its Wake come too early for this job.
-  changed_.NotifyOne();
+}
+
+WaveJobPtr WaveQueue::TakeLocked(bool needs_prefetch) {
+  const auto at = std::find_if(waiting_.begin(), waiting_.end(), [&](const WaveJobPtr& job) {
+    return job->needs_prefetch == needs_prefetch && !job->model->held_back();
+  });
+  if (at == waiting_.end()) return nullptr;
+  WaveJobPtr job = *at;
+  EraseLocked(at);
+  return job;
+}
+
+void WaveQueue::PushReady(const WaveJobPtr& job) {
+  MutexLock lock(mu_);
+  ready_.push_back(job);
+  --prefetching_;
+  lanes_.NotifyOne();
+  prefetches_.NotifyOne();
+}
+
+void WaveQueue::EndPrefetch() {
+  MutexLock lock(mu_);
+  --prefetching_;
+  NotifyAllLocked();
+}
+
+void WaveQueue::PutBack(const WaveJobPtr& job) {
+  MutexLock lock(mu_);
+  InsertLocked(job);
+  if (job->needs_prefetch) --prefetching_;
+  // The hold may have ended between the attempt to start and now, and its Wake come too early for this job.
+  NotifyAllLocked();
 }
 
 bool WaveQueue::Remove(const WaveJobPtr& job) {
@@ -70,7 +111,7 @@ bool WaveQueue::Remove(const WaveJobPtr& job) {
   const auto at = waiting_.find(job);
   if (at == waiting_.end()) return false;
   EraseLocked(at);
-  if (closed_ && waiting_.empty()) changed_.NotifyAll();
+  if (closed_) NotifyAllLocked();
   return true;
 }
 
@@ -82,13 +123,18 @@ void WaveQueue::Release(const WaveJob& job) {
 void WaveQueue::Wake() {
   // Under the lock, so that a lane that has just found nothing to start is already waiting.
   MutexLock lock(mu_);
-  changed_.NotifyAll();
+  NotifyAllLocked();
 }
 
 void WaveQueue::Close() {
   MutexLock lock(mu_);
   closed_ = true;
-  changed_.NotifyAll();
+  NotifyAllLocked();
+}
+
+void WaveQueue::NotifyAllLocked() {
+  lanes_.NotifyAll();
+  prefetches_.NotifyAll();
 }
 
 void WaveQueue::InsertLocked(const WaveJobPtr& job) {

@@ -9,9 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 
 namespace bwrt::runtime {
@@ -59,8 +59,15 @@ struct OperandRequest {
   enum class Source { kAbsent, kInline, kTensor };
   Source source = Source::kAbsent;
   absl::string_view bytes;  // kInline. Owned by WaveRequest::owner.
-  std::string tensor;      // kTensor.
-  int64_t row_stride = 0;  // Elements; 0 means packed.
+  std::string tensor;       // kTensor.
+  int64_t row_stride = 0;   // Elements; 0 means packed.
+};
+
+// The rows [begin, end) of A that belong to one request.
+struct RowRange {
+  int64_t id = 0;
+  int64_t begin = 0;
+  int64_t end = 0;
 };
 
 struct WaveRequest {
@@ -84,6 +91,7 @@ struct WaveRequest {
   uint64_t required_version = 0;  // 0 means any.
   std::string whitelist_digest;   // Empty means unchecked.
   int32_t priority = 0;
+  std::vector<RowRange> rows;       // With these, spec.pack_order packs A's rows into tiles.
   std::optional<Duration> timeout;  // From arrival.
   std::optional<Time> deadline;     // The RPC's own.
 

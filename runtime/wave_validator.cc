@@ -4,11 +4,13 @@
 #include <cmath>
 #include <initializer_list>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
+#include "runtime/page_source.h"
 #include "runtime/violations.h"
 
 namespace bwrt::runtime {
@@ -36,12 +38,13 @@ std::optional<DType> ToDType(DTypeWish wish) {
 // earlier one refused do not run.
 class Check {
  public:
-  Check(const WaveRequest& request, WaveValidator::Mode mode, const TileWhitelist& whitelist, bool lenient,
+  Check(const WaveRequest& request, WaveValidator::Mode mode, const TileWhitelist& whitelist, bool lenient, bool paged,
         const Limits& limits, const WeightVersion& version)
       : r_(request),
         dry_(mode == WaveValidator::Mode::kDry),
         whitelist_(whitelist),
         lenient_(lenient),
+        paged_(paged),
         limits_(limits),
         version_(version) {}
 
@@ -53,6 +56,7 @@ class Check {
     Shape();
     Window();
     PackOrder();
+    Rows();
     Extents();
     if (grid_known_) Order();
     if (dims_good_) Operands();
@@ -108,7 +112,7 @@ class Check {
     const auto known = [&](absl::string_view field, DTypeWish wish) {
       const int value = static_cast<int>(wish);
       const bool good = value >= 0 && value <= static_cast<int>(DTypeWish::kBF16);
-      if (!good) bad_.Add(field, "UNKNOWN_DTYPE", value, "not a dtype this daemon knows; use F32, F16 or BF16");
+      if (!good) bad_.Add(field, "UNKNOWN_DTYPE", value, "not a dtype this daemon computes with; use F32, F16 or BF16");
       return good;
     };
     if (r_.w.source == OperandRequest::Source::kTensor) stored_ = version_.Find(r_.w.tensor);
@@ -116,7 +120,8 @@ class Check {
       dtype_ = ToDType(r_.spec.dtype);
       if (!dtype_ && r_.w.source == OperandRequest::Source::kTensor) {
         // An unknown tensor is reported by CheckWeight, once the request itself is right.
-        if (stored_ != nullptr) dtype_ = stored_->tensor->type().dtype;
+        // So is one of an opaque type, as WEIGHT_DTYPE.
+        if (stored_ != nullptr) dtype_ = stored_->tensor->type().dtype.computed();
       } else if (!dtype_) {
         dtype_ = DType::kF32;
       }
@@ -138,13 +143,17 @@ class Check {
 
   // K and bk in bytes must be whole granules, as the copy engines move them.
   void Granular(absl::string_view field, int64_t value) {
-    if (lenient_ || !dtype_) return;
+    if (!dtype_) return;
     const int64_t size = kernels::SizeOf(*dtype_);
     if (value * size % kGranuleBytes == 0) return;
+    if (lenient_) {
+      tolerated_ = true;
+      return;
+    }
     const int64_t step = kGranuleBytes / size;
-    bad_.Add(field, "K_GRANULARITY", value, "K granularity needs ", field == "k" ? "k" : "bk", " * ", size,
-             " bytes (", kernels::Name(*dtype_), ") to be a multiple of ", kGranuleBytes, "; try ",
-             field == "k" ? "k" : "bk", "=", (value + step - 1) / step * step);
+    bad_.Add(field, "K_GRANULARITY", value, "K granularity needs ", field == "k" ? "k" : "bk", " * ", size, " bytes (",
+             kernels::Name(*dtype_), ") to be a multiple of ", kGranuleBytes, "; try ", field == "k" ? "k" : "bk", "=",
+             (value + step - 1) / step * step);
   }
 
   void Dims() {
@@ -191,8 +200,8 @@ class Check {
       const int64_t rows = grid_.rows();
       const int64_t cols = grid_.cols();
       if (rows > kMaxTileCoord + 1 || cols > kMaxTileCoord + 1 || rows * cols > limits_.max_tiles) {
-        bad_.Add("spec.bm", "TOO_MANY_TILES", s.bm, "the grid of ", rows, " x ", cols,
-                 " tiles is over the limit of ", limits_.max_tiles, " tiles, ", kMaxTileCoord + 1,
+        bad_.Add("spec.bm", "TOO_MANY_TILES", s.bm, "the grid of ", rows, " x ", cols, " tiles is over the limit of ",
+                 limits_.max_tiles, " tiles, ", kMaxTileCoord + 1,
                  " in a row or column; use larger tiles or split the wave");
       } else {
         grid_known_ = true;
@@ -226,9 +235,51 @@ class Check {
     }
   }
 
+  // The ranges must partition [0, m): each row belongs to one request.
+  void Rows() {
+    if (r_.rows.empty() || !Count("rows", r_.rows.size(), limits_.max_pack_order)) return;
+    std::set<int64_t> ids;
+    std::vector<size_t> by_begin;
+    for (size_t i = 0; i < r_.rows.size(); ++i) {
+      const RowRange& range = r_.rows[i];
+      const auto path = [i](absl::string_view part) { return absl::StrCat("rows[", i, "].", part); };
+      if (range.id < 0 || range.id > kMaxId) {
+        bad_.Add(path("id"), "ID_OUT_OF_RANGE", range.id, "must lie in [0, ", kMaxId, "]; ids are 32-bit");
+      } else if (!ids.insert(range.id).second) {
+        bad_.Add(path("id"), "ID_REPEATED", range.id, "has rows already; each id once");
+      }
+      if (range.begin < 0 || range.begin >= r_.m) {
+        bad_.Add(path("begin"), "ROW_OUT_OF_RANGE", range.begin, "must lie in [0, m=", r_.m, ")");
+      } else if (range.end <= range.begin || range.end > r_.m) {
+        bad_.Add(path("end"), "ROW_OUT_OF_RANGE", range.end, "must lie in (begin=", range.begin, ", m=", r_.m, "]");
+      } else {
+        by_begin.push_back(i);
+      }
+    }
+    if (by_begin.size() != r_.rows.size()) return;
+    std::sort(by_begin.begin(), by_begin.end(),
+              [&](size_t a, size_t b) { return r_.rows[a].begin < r_.rows[b].begin; });
+    int64_t covered = 0;
+    int64_t end = 0;
+    for (const size_t i : by_begin) {
+      const RowRange& range = r_.rows[i];
+      if (range.begin < end) {
+        bad_.Add(absl::StrCat("rows[", i, "].begin"), "ROWS_OVERLAP", range.begin, "the range before it ends at ", end,
+                 "; a row belongs to one request");
+      }
+      covered += range.end - range.begin;
+      end = std::max(end, range.end);
+    }
+    if (covered != r_.m) {
+      bad_.Add("rows", "ROWS_TOTAL", absl::StrCat(covered, " rows"), "the ranges must cover exactly the m=", r_.m,
+               " rows of A");
+    }
+  }
+
   void Extents() {
     const auto& extents = r_.spec.io_extents;
     if (!Count("spec.io_extents", extents.size(), limits_.max_io_extents)) return;
+    int64_t pages = 0;
     for (size_t i = 0; i < extents.size(); ++i) {
       const IoExtent& e = extents[i];
       const auto path = [i](absl::string_view part) { return absl::StrCat("spec.io_extents[", i, "].", part); };
@@ -237,15 +288,28 @@ class Check {
         bad_.Add(path("layer"), "LAYER_NAME", Quoted(e.layer), "use 1 to ", kMaxLayerBytes,
                  " bytes without control characters");
       }
-      if (e.start_pid < 0 || e.start_pid > kMaxId) {
+      const bool start = e.start_pid >= 0 && e.start_pid <= kMaxId;
+      if (!start) {
         bad_.Add(path("start_pid"), "ID_OUT_OF_RANGE", e.start_pid, "must lie in [0, ", kMaxId,
                  "]; page ids are 32-bit");
       }
       // One below the first page is how an empty range at page 0 is written.
-      if (e.end_pid < -1 || e.end_pid > kMaxId) {
-        bad_.Add(path("end_pid"), "ID_OUT_OF_RANGE", e.end_pid, "must lie in [-1, ", kMaxId,
-                 "]; page ids are 32-bit");
+      const bool end = e.end_pid >= -1 && e.end_pid <= kMaxId;
+      if (!end) {
+        bad_.Add(path("end_pid"), "ID_OUT_OF_RANGE", e.end_pid, "must lie in [-1, ", kMaxId, "]; page ids are 32-bit");
       }
+      if (paged_ && LayerNumber(e.layer) < 0) {
+        bad_.Add(path("layer"), "LAYER_NUMBER", Quoted(e.layer),
+                 "the page source keeps layers by number; use digits, "
+                 "at most ",
+                 kMaxId);
+      }
+      // Of ids in range only: those are 32-bit, and extents few, so that this can't overflow.
+      if (start && end) pages += std::max<int64_t>(e.end_pid - e.start_pid + 1, 0);
+    }
+    if (paged_ && pages > limits_.max_wave_pages) {
+      bad_.Add("spec.io_extents", "TOO_MANY", absl::StrCat(pages, " pages"), "at most ", limits_.max_wave_pages,
+               " pages a wave");
     }
   }
 
@@ -308,18 +372,18 @@ class Check {
     for (size_t i = 0; i < s.tile_order.size(); ++i) {
       const TileCoord t = s.tile_order[i];
       if ((int64_t{t.m} << 16 | t.n) == int64_t{s.tile_order_flat[i]}) continue;
-      bad_.Add(absl::StrCat("spec.tile_order_flat[", i, "]"), "TRAVERSALS_DIFFER", s.tile_order_flat[i],
-               "tile_order[", i, "] is (", t.m, ",", t.n, "); give one of the two, or make them equal");
+      bad_.Add(absl::StrCat("spec.tile_order_flat[", i, "]"), "TRAVERSALS_DIFFER", s.tile_order_flat[i], "tile_order[",
+               i, "] is (", t.m, ",", t.n, "); give one of the two, or make them equal");
     }
   }
 
   // Checks one operand's stride and, if it is inline, its size; leaves its bytes in *bytes.
-  void Matrix(absl::string_view name, const OperandRequest& o, int64_t rows, int64_t cols, DType dtype,
-              int64_t* stride, int64_t* bytes) {
+  void Matrix(absl::string_view name, const OperandRequest& o, int64_t rows, int64_t cols, DType dtype, int64_t* stride,
+              int64_t* bytes) {
     *stride = o.row_stride == 0 ? cols : o.row_stride;
     if (*stride < cols) {
-      bad_.Add(absl::StrCat(name, ".row_stride"), "STRIDE", o.row_stride, "must be 0 (packed) or at least the ",
-               cols, " columns of ", name);
+      bad_.Add(absl::StrCat(name, ".row_stride"), "STRIDE", o.row_stride, "must be 0 (packed) or at least the ", cols,
+               " columns of ", name);
       return;
     }
     int64_t size = 0;
@@ -331,8 +395,8 @@ class Check {
     }
     *bytes = size;
     if (o.source == OperandRequest::Source::kInline && static_cast<int64_t>(o.bytes.size()) != size) {
-      bad_.Add(absl::StrCat(name, ".inline"), "OPERAND_SIZE", absl::StrCat(o.bytes.size(), " bytes"), rows, " x ",
-               cols, " ", kernels::Name(dtype), " with row_stride ", *stride, " needs exactly ", size, " bytes");
+      bad_.Add(absl::StrCat(name, ".inline"), "OPERAND_SIZE", absl::StrCat(o.bytes.size(), " bytes"), rows, " x ", cols,
+               " ", kernels::Name(dtype), " with row_stride ", *stride, " needs exactly ", size, " bytes");
     }
   }
 
@@ -344,8 +408,8 @@ class Check {
 
   void OnlyInline(absl::string_view name, const OperandRequest& o) {
     if (o.source == OperandRequest::Source::kTensor) {
-      bad_.Add(absl::StrCat(name, ".tensor"), "OPERAND_SOURCE", Quoted(o.tensor),
-               "only w can name a tensor; give ", name, " inline");
+      bad_.Add(absl::StrCat(name, ".tensor"), "OPERAND_SOURCE", Quoted(o.tensor), "only w can name a tensor; give ",
+               name, " inline");
     }
   }
 
@@ -363,8 +427,7 @@ class Check {
       }
     }
     if (!r_.bias.empty() && static_cast<int64_t>(r_.bias.size()) != r_.n) {
-      bad_.Add("bias", "BIAS_SIZE", absl::StrCat(r_.bias.size(), " values"), "must have n=", r_.n,
-               " values, or none");
+      bad_.Add("bias", "BIAS_SIZE", absl::StrCat(r_.bias.size(), " values"), "must have n=", r_.n, " values, or none");
     }
     Matrix("c", r_.c, r_.m, r_.n, c_dtype_, &c_stride_, &c_bytes_);
     if (c_bytes_ > limits_.max_message_bytes) {
@@ -383,6 +446,7 @@ class Check {
   const bool dry_;
   const TileWhitelist& whitelist_;
   const bool lenient_;
+  const bool paged_;
   const Limits& limits_;
   const WeightVersion& version_;
   Violations bad_;
@@ -392,7 +456,8 @@ class Check {
   DType c_dtype_ = DType::kF32;
   bool dims_good_ = false;
   bool grid_known_ = false;
-  bool unlisted_ = false;
+  bool unlisted_ = false;   // The tile shape.
+  bool tolerated_ = false;  // K or bk is not granular, and the daemon lenient.
   TileShape tile_;
   TileGrid grid_;
   std::vector<TileCoord> order_;
@@ -411,13 +476,17 @@ Wave Check::Take(WaveRequest&& r, Time now) {
   w.wave_id = std::move(r.wave_id);
   w.model = ModelName(std::move(r.model));
   w.tile = tile_;
-  w.unlisted = unlisted_;
+  w.tolerated = unlisted_ || tolerated_;
   w.stages = r.spec.stage_hint != 0 ? r.spec.stage_hint : tile_.stage;
   w.tmem_hints = r.spec.tmem_columns != 0 || r.spec.tmem_phases != 0 || r.spec.tmem_double_buffer;
   w.grid = grid_;
   w.k = r.k;
   w.tails = r.spec.tail_policy;
   w.traversal = ResolveTraversal(grid_, std::move(order_), r.spec.swizzle_group_size, r.coverage, w.tails);
+  // Without A there is nothing to pack, and m may be far larger than any A that could be sent.
+  if (r.a.source == OperandRequest::Source::kInline) {
+    w.packed_rows = ResolvePacking(r.m, r.spec.pack_order, r.rows);
+  }
   w.tokens = {.prefetch = static_cast<int64_t>(r.spec.io_extents.size()), .tiles = w.traversal.listed};
   w.window = {r.spec.swap_begin, r.spec.swap_end};
   w.io_extents = std::move(r.spec.io_extents);
@@ -425,10 +494,10 @@ Wave Check::Take(WaveRequest&& r, Time now) {
   w.c_dtype = c_dtype_;
   w.a = View(r.a.bytes, r.m, r.k, a_stride_, w.dtype);
   if (r.w.source == OperandRequest::Source::kInline) {
-    w.w = r.w_transposed ? View(r.w.bytes, r.n, r.k, w_stride_, w.dtype)
-                         : View(r.w.bytes, r.k, r.n, w_stride_, w.dtype);
+    w.w =
+        r.w_transposed ? View(r.w.bytes, r.n, r.k, w_stride_, w.dtype) : View(r.w.bytes, r.k, r.n, w_stride_, w.dtype);
   }
-  w.w_tensor = std::move(r.w.tensor);
+  if (r.w.source == OperandRequest::Source::kTensor) w.w_tensor = std::move(r.w.tensor);
   w.w_transposed = r.w_transposed;
   w.c = r.c.bytes;
   w.c_stride = c_stride_;
@@ -472,14 +541,17 @@ absl::StatusOr<Wave> WaveValidator::Validate(WaveRequest request, Mode mode, con
   if (!request.whitelist_digest.empty() && request.whitelist_digest != whitelist_.digest()) {
     return WhitelistMismatch(request.whitelist_digest, whitelist_.digest());
   }
-  Check check(request, mode, whitelist_, lenient_, limits_, version);
+  Check check(request, mode, whitelist_, lenient_, paged_, limits_, version);
   if (absl::Status status = check.Run(now); !status.ok()) return status;
   Wave wave = check.Take(std::move(request), now);
   if (const auto weight = CheckWeight(wave, version); !weight.ok()) return weight.status();
   return wave;
 }
 
-std::string ModelName(std::string name) { return name.empty() ? std::string("default") : name; }
+std::string ModelName(std::string name) {
+  if (name.empty()) name = "default";
+  return name;
+}
 
 bool IsModelName(absl::string_view name) {
   return !name.empty() && name.size() <= kMaxModelNameBytes && absl::ascii_isalnum(name[0]) &&
@@ -494,9 +566,8 @@ absl::StatusOr<const NamedTensor*> CheckWeight(const Wave& wave, const WeightVer
   const auto error = [&](absl::StatusCode code, absl::string_view reason, absl::string_view why) {
     ErrorDetails details;
     details.reason = std::string(reason);
-    details.metadata = {{"model", wave.model},
-                        {"tensor", wave.w_tensor},
-                        {"version", absl::StrCat(version.number().value())}};
+    details.metadata = {
+        {"model", wave.model}, {"tensor", wave.w_tensor}, {"version", absl::StrCat(version.number().value())}};
     return MakeError(code,
                      absl::StrCat("w.tensor=", Quoted(wave.w_tensor), ": model \"", wave.model, "\" version ",
                                   version.number().value(), " ", why),
@@ -507,10 +578,11 @@ absl::StatusOr<const NamedTensor*> CheckWeight(const Wave& wave, const WeightVer
                  "has no such tensor; publish it with SetWeights, or see GetModel for those it has");
   }
   const TensorType& type = named->tensor->type();
-  if (type.dtype != wave.dtype) {
-    return error(absl::StatusCode::kFailedPrecondition, "WEIGHT_DTYPE",
-                 absl::StrCat("stores it as ", kernels::Name(type.dtype), ", not ", kernels::Name(wave.dtype),
-                              "; nothing is cast: set spec.dtype accordingly or publish it anew"));
+  if (!(type.dtype == ElementType(wave.dtype))) {
+    return error(
+        absl::StatusCode::kFailedPrecondition, "WEIGHT_DTYPE",
+        absl::StrCat("stores it as ", type.dtype.name(), type.dtype.computed() ? "" : " (opaque bytes)", ", not ",
+                     kernels::Name(wave.dtype), "; nothing is cast: set spec.dtype accordingly or publish it anew"));
   }
   const int64_t rows = wave.w_transposed ? wave.grid.n : wave.k;
   const int64_t cols = wave.w_transposed ? wave.k : wave.grid.n;

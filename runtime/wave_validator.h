@@ -20,8 +20,9 @@ class WaveValidator {
   // kComplete: every operand must be there. kDry: operands may be left out, those present are checked.
   enum class Mode { kComplete, kDry };
 
-  WaveValidator(TileWhitelist whitelist, bool lenient, Limits limits)
-      : whitelist_(std::move(whitelist)), lenient_(lenient), limits_(limits) {}
+  // `paged`: io_extents will be read from a page source, so their layers must be numbers and their pages few enough.
+  WaveValidator(TileWhitelist whitelist, bool lenient, Limits limits, bool paged = false)
+      : whitelist_(std::move(whitelist)), lenient_(lenient), limits_(limits), paged_(paged) {}
 
   // Errors, the first that applies:
   // - FAILED_PRECONDITION WHITELIST_MISMATCH: planned with another whitelist; names both digests.
@@ -38,6 +39,7 @@ class WaveValidator {
   const TileWhitelist whitelist_;
   const bool lenient_;
   const Limits limits_;
+  const bool paged_;
 };
 
 // "default" for an empty name.

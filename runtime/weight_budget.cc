@@ -17,8 +17,7 @@ absl::StatusOr<WeightBudget::Reservation> WeightBudget::Reserve(Bytes bytes, Kin
     if (bytes.value() > limit_.value() - held) {
       return MakeError(absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
                        absl::StrCat("weights: ", bytes.value(), " more bytes do not fit: ", held, " of ",
-                                    limit_.value(),
-                                    " are in use; retire versions or raise --weight-memory-limit"));
+                                    limit_.value(), " are in use; retire versions or raise --weight-memory-limit"));
     }
   } while (!reserved_.compare_exchange_weak(held, held + bytes.value(), std::memory_order_relaxed));
   by_kind_[static_cast<size_t>(kind)].fetch_add(bytes.value(), std::memory_order_relaxed);

@@ -47,9 +47,7 @@ class WeightBudget {
 
   Bytes limit() const { return limit_; }
   // Reserved bytes of one kind.
-  Bytes reserved(Kind kind) const {
-    return Bytes(by_kind_[static_cast<size_t>(kind)].load(std::memory_order_relaxed));
-  }
+  Bytes reserved(Kind kind) const { return Bytes(by_kind_[static_cast<size_t>(kind)].load(std::memory_order_relaxed)); }
 
  private:
   const Bytes limit_;

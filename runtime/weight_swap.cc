@@ -60,11 +60,11 @@ absl::Status WeightSwap::CheckBase(const Model* model) const {
   ErrorDetails details;
   details.reason = "BASE_CHANGED";
   details.metadata = {{"model", change_.model}, {"current_version", absl::StrCat(current->number().value())}};
-  return MakeError(absl::StatusCode::kAborted,
-                   absl::StrCat("base_version=", change_.base_version->value(), ": model \"", change_.model,
-                                "\" is at version ", current->number().value(), " (", current->label(),
-                                "); rebuild the update on that"),
-                   details);
+  return MakeError(
+      absl::StatusCode::kAborted,
+      absl::StrCat("base_version=", change_.base_version->value(), ": model \"", change_.model, "\" is at version ",
+                   current->number().value(), " (", current->label(), "); rebuild the update on that"),
+      details);
 }
 
 void WeightSwap::Prepare() {
@@ -88,8 +88,10 @@ void WeightSwap::Prepare() {
     context_.observer->OnStaged(bytes);
   }
   change_.tensors.clear();
+  if (const auto why = cancelled()) return Finish(EndOf(*why), *why);
 
-  // Only now, so that a swap that fails leaves no empty model behind.
+  // Only now, so that a swap that fails leaves no empty model behind: a new model's window is open, so the flip
+  // follows.
   auto model = context_.models->FindOrCreate(change_.model);
   if (!model.ok()) return Finish(SwapEnd::kFailed, model.status());
   ticket_ = (*model)->NewTicket();
@@ -103,7 +105,6 @@ void WeightSwap::Prepare() {
 }
 
 void WeightSwap::Build() {
-  if (const auto why = cancelled()) return Finish(EndOf(*why), *why);
   std::shared_ptr<Model> model;
   {
     MutexLock lock(mu_);
@@ -113,14 +114,13 @@ void WeightSwap::Build() {
   WeightVersion::Ptr next = model->current()->With(change_.label, uploaded_);
   const auto limit = static_cast<size_t>(context_.limits->max_tensors);
   if (next->tensors().size() > limit) {
-    return Finish(SwapEnd::kFailed,
-                  MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_TENSORS",
-                            absl::StrCat("tensors: model \"", change_.model, "\" would have ",
-                                         next->tensors().size(), " tensors; the limit is ", limit)));
+    return Finish(SwapEnd::kFailed, MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_TENSORS",
+                                              absl::StrCat("tensors: model \"", change_.model, "\" would have ",
+                                                           next->tensors().size(), " tensors; the limit is ", limit)));
   }
   model->Swap(ticket_, std::move(next), change_.options,
               [self = shared_from_this()](const SwapOutcome& outcome) { self->OnOutcome(outcome); });
-  // A cancellation that came between the check above and the swap's entering the line found nothing to end.
+  // A cancellation that came before the swap entered the line found nothing to end.
   if (const auto why = cancelled()) model->CancelSwap(ticket_.number, *why);
 }
 
@@ -129,13 +129,13 @@ void WeightSwap::OnOutcome(const SwapOutcome& outcome) {
     case SwapOutcome::Kind::kBaseMoved:
       context_.executor->Post([self = shared_from_this(), ticket = outcome.ticket] {
         self->ticket_ = ticket;
+        if (const auto why = self->cancelled()) return self->Finish(EndOf(*why), *why);
         self->Build();
       });
       return;
     case SwapOutcome::Kind::kFlipped:
       return Finish(SwapEnd::kCommitted,
-                    SwapResult{change_.model, outcome.previous, outcome.version, outcome.waited,
-                               outcome.ticket.held});
+                    SwapResult{change_.model, outcome.previous, outcome.version, outcome.waited, outcome.ticket.held});
     case SwapOutcome::Kind::kFailed:
       return Finish(EndOf(outcome.status), outcome.status);
   }
@@ -148,6 +148,11 @@ void WeightSwap::Finish(SwapEnd end, absl::StatusOr<SwapResult> result) {
                                context_.clock->Now() - arrival_);
   // Before the client hears: what did not become a version is free again, what did is no longer staged.
   uploaded_.clear();
+  {
+    // Whoever still holds this object must not thereby hold a model.
+    MutexLock lock(mu_);
+    model_ = nullptr;
+  }
   context_.staged_bytes->fetch_sub(std::exchange(staged_, 0), std::memory_order_relaxed);
   const SwapDone done = std::move(done_);
   done(std::move(result));

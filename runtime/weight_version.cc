@@ -21,23 +21,21 @@ Bytes Total(const std::vector<TensorPtr>& tensors) {
 WeightVersion::Ptr WeightVersion::Empty() { return Ptr(new WeightVersion()); }
 
 WeightVersion::Ptr WeightVersion::With(
-    std::string label,
-    std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>> changed) const {
+    std::string label, const std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>>& changed) const {
   auto next = std::shared_ptr<WeightVersion>(new WeightVersion());
   next->number_ = number_.next();
   next->label_ = std::move(label);
 
   std::vector<TensorPtr> fresh;
   fresh.reserve(changed.size());
-  for (auto& [name, tensor] : changed) {
-    fresh.push_back(
-        std::make_shared<NamedTensor>(NamedTensor{std::move(name), next->number_, std::move(tensor)}));
+  for (const auto& [name, tensor] : changed) {
+    fresh.push_back(std::make_shared<NamedTensor>(NamedTensor{name, next->number_, tensor}));
   }
   std::sort(fresh.begin(), fresh.end(), ByName);
   next->tensors_.reserve(tensors_.size() + fresh.size());
   // set_union takes equal elements from the first range: a fresh tensor wins over the one it replaces.
-  std::set_union(fresh.begin(), fresh.end(), tensors_.begin(), tensors_.end(),
-                 std::back_inserter(next->tensors_), ByName);
+  std::set_union(fresh.begin(), fresh.end(), tensors_.begin(), tensors_.end(), std::back_inserter(next->tensors_),
+                 ByName);
   next->bytes_ = Total(next->tensors_);
   return next;
 }

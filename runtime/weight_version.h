@@ -7,9 +7,9 @@
 
 #include <memory>
 #include <string>
-#include "absl/strings/string_view.h"
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "runtime/ids.h"
 #include "runtime/tensor.h"
 
@@ -30,7 +30,8 @@ class WeightVersion {
 
   // The next version: this one with `changed` put in or replaced. Names must differ. O(tensors): to be built
   // before the flip, outside every lock.
-  Ptr With(std::string label, std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>> changed) const;
+  Ptr With(std::string label,
+           const std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>>& changed) const;
 
   Version number() const { return number_; }
   const std::string& label() const { return label_; }

@@ -1,13 +1,13 @@
 #include "server/daemon.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <prometheus/gauge.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu_info.h"
 #include "runtime/cpu_device.h"
+#include "runtime/prefetcher.h"
 #include "server/build_info.h"
 #include "server/host_memory.h"
 #include "server/log.h"
@@ -66,9 +67,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags) {
   if (absl::Status status = daemon->StartMetrics(); !status.ok()) return status;
   daemon->health_->SetServing(true);
   if (!ready.empty()) {
-    auto file = ReadyFile::Create(
-        ready, daemon->listening_,
-        daemon->exposer_ == nullptr ? std::string() : daemon->exposer_->address().ToString());
+    auto file = ReadyFile::Create(ready, daemon->listening_,
+                                  daemon->exposer_ == nullptr ? std::string() : daemon->exposer_->address().ToString());
     if (!file.ok()) return file.status();
     daemon->ready_file_ = *std::move(file);
   }
@@ -79,8 +79,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags) {
 absl::Status Daemon::StartRuntime() {
   const kernels::CpuInfo cpu = kernels::Probe();
   if (flags_.waves.device == DeviceChoice::kCuda) {
-    return absl::UnavailableError(
-        "--device=cuda: this build has no CUDA device; use --device=cpu or --device=auto");
+    return absl::UnavailableError("--device=cuda: this build has no CUDA device; use --device=cpu or --device=auto");
   }
   if (flags_.waves.device == DeviceChoice::kAuto) {
     Log(LogLevel::kInfo, "device chosen", {{"device", "cpu"}, {"reason", "this build has no CUDA device"}});
@@ -93,19 +92,28 @@ absl::Status Daemon::StartRuntime() {
   runtime::RuntimeOptions options;
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
-  options.lanes = static_cast<int>(
-      flags_.waves.lanes != 0 ? flags_.waves.lanes
-                              : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, kMaxLanes));
+  options.lanes =
+      static_cast<int>(flags_.waves.lanes != 0 ? flags_.waves.lanes
+                                               : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, kMaxLanes));
   options.model.allow_when_idle = flags_.weights.allow_when_idle;
   options.model.max_hold = flags_.weights.max_hold;
   options.limits.max_message_bytes = static_cast<int64_t>(flags_.rpc.max_message_bytes);
   options.limits.max_models = static_cast<int64_t>(flags_.weights.max_models);
   options.limits.queue_waves = static_cast<int64_t>(flags_.waves.queue_waves);
   options.limits.queue_bytes = static_cast<int64_t>(flags_.waves.queue_bytes);
-  options.limits.weight_bytes = static_cast<int64_t>(
-      flags_.weights.memory_limit != 0 ? flags_.weights.memory_limit : HostMemoryBytes() / 2);
+  options.limits.weight_bytes =
+      static_cast<int64_t>(flags_.weights.memory_limit != 0 ? flags_.weights.memory_limit : HostMemoryBytes() / 2);
+  std::unique_ptr<runtime::Prefetcher> prefetcher;
+  if (flags_.waves.pages) {
+    auto source = runtime::PageSource::Create(*flags_.waves.pages);
+    if (!source.ok()) return source.status();
+    prefetcher = std::make_unique<runtime::Prefetcher>(
+        *std::move(source), runtime::MakePageReader(),
+        runtime::Bytes(static_cast<int64_t>(flags_.waves.page_cache_bytes)), &clock_);
+    Log(LogLevel::kInfo, "pages", {{"root", flags_.waves.pages->root}, {"reader", prefetcher->reader_name()}});
+  }
   runtime_ = std::make_unique<runtime::Runtime>(std::move(options), *std::move(device), &clock_, &executor_,
-                                                &runtime_metrics_);
+                                                &runtime_metrics_, std::move(prefetcher));
   return absl::OkStatus();
 }
 
@@ -147,6 +155,12 @@ absl::Status Daemon::StartServer() {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   // A port in use is an error, not a share of its connections.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A client that is gone without a word is noticed, and one that pings without pause is dropped.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  // Reflection is a synchronous service; its poller would otherwise sleep up to 10 s, and a shutdown with it.
+  builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 100);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   interceptors.push_back(grpc_metrics_->InterceptorFactory());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
@@ -207,16 +221,24 @@ void Daemon::Drain() {
     Log(LogLevel::kWarning, "grace period over: what was still running was cancelled");
   }
   health_->CloseWatches();
+  // A client that is still writing to a stream when its connection closes sees a broken pipe rather than the status it
+  // was sent; this is its moment to read it.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  StopServer();
   Log(LogLevel::kInfo, "drained");
 }
 
-Daemon::~Daemon() {
+void Daemon::StopServer() {
   ready_file_.reset();
   if (server_ != nullptr) {
     // What is answered by now gets its moment to be sent; the rest is cut off.
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   }
   if (loop_ != nullptr) loop_->Stop();
+}
+
+Daemon::~Daemon() {
+  StopServer();
   exposer_.reset();
 }
 

@@ -40,7 +40,7 @@ class Daemon {
   ~Daemon();
 
   // Health goes NOT_SERVING, new work is refused, admitted work finishes within the grace period; then the
-  // server is down. Blocks.
+  // server goes down. Blocks. Only destruction is left to do.
   void Drain();
 
  private:
@@ -48,6 +48,7 @@ class Daemon {
   absl::Status StartRuntime();
   absl::Status StartServer();
   absl::Status StartMetrics();
+  void StopServer();
 
   const Flags flags_;
 

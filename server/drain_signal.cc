@@ -1,9 +1,9 @@
 #include "server/drain_signal.h"
 
-#include <csignal>
 #include <pthread.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <thread>
 
 #include "server/log.h"

@@ -44,13 +44,11 @@ absl::Status SetBytes(const std::string& text, uint64_t min, uint64_t max, bool 
   return absl::OkStatus();
 }
 
-absl::Status SetDuration(const std::string& text, std::chrono::milliseconds max,
-                         std::chrono::milliseconds* to) {
+absl::Status SetDuration(const std::string& text, std::chrono::milliseconds max, std::chrono::milliseconds* to) {
   const absl::StatusOr<std::chrono::milliseconds> duration = ParseDuration(text);
   if (!duration.ok()) return duration.status();
   if (*duration > max) {
-    return Bad(absl::StrCat("must be at most ",
-                            std::chrono::duration_cast<std::chrono::seconds>(max).count(), "s"));
+    return Bad(absl::StrCat("must be at most ", std::chrono::duration_cast<std::chrono::seconds>(max).count(), "s"));
   }
   *to = *duration;
   return absl::OkStatus();
@@ -69,8 +67,7 @@ absl::Status SetFile(const std::string& text, std::string* to) {
 }
 
 template <typename T>
-absl::Status SetChoice(const std::string& text, const std::vector<std::pair<const char*, T>>& choices,
-                       T* to) {
+absl::Status SetChoice(const std::string& text, const std::vector<std::pair<const char*, T>>& choices, T* to) {
   std::string names;
   for (const auto& [name, value] : choices) {
     if (text == name) {
@@ -97,15 +94,15 @@ const FlagSpec kFlags[] = {
      "for root, else bwrt.sock in $XDG_RUNTIME_DIR",
      [](const std::string& text, Flags* flags) {
        absl::StatusOr<ListenAddress> address = ListenAddress::Parse(text);
-       if (address.ok()) flags->rpc.listen.push_back(*std::move(address));
-       return address.status();
+       if (!address.ok()) return address.status();
+       flags->rpc.listen.push_back(*std::move(address));
+       return absl::OkStatus();
      }},
     {"insecure-listen", nullptr, "Allow addresses that other machines can reach, without encryption",
      [](const std::string& text, Flags* flags) { return SetBool(text, &flags->rpc.insecure_listen); }},
     {"max-message-bytes", "BYTES", "Largest request that is accepted. Default: 64M",
      [](const std::string& text, Flags* flags) {
-       return SetBytes(text, 4096, std::numeric_limits<int32_t>::max(), false,
-                       &flags->rpc.max_message_bytes);
+       return SetBytes(text, 4096, std::numeric_limits<int32_t>::max(), false, &flags->rpc.max_message_bytes);
      }},
     {"metrics", "HOST:PORT", "Serve Prometheus metrics at http://HOST:PORT/metrics. Default: not served",
      [](const std::string& text, Flags* flags) {
@@ -117,46 +114,46 @@ const FlagSpec kFlags[] = {
      }},
     {"device", "auto|cpu|cuda", "auto: a GPU where there is one. Default: auto",
      [](const std::string& text, Flags* flags) {
-       return SetChoice<DeviceChoice>(text,
-                                      {{"auto", DeviceChoice::kAuto},
-                                       {"cpu", DeviceChoice::kCpu},
-                                       {"cuda", DeviceChoice::kCuda}},
-                                      &flags->waves.device);
+       return SetChoice<DeviceChoice>(
+           text, {{"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}},
+           &flags->waves.device);
      }},
     {"lanes", "N", "Waves a device runs at once. Default: 0, one for each processor, at most 64",
-     [](const std::string& text, Flags* flags) {
-       return SetCount(text, 0, kMaxLanes, &flags->waves.lanes);
-     }},
+     [](const std::string& text, Flags* flags) { return SetCount(text, 0, kMaxLanes, &flags->waves.lanes); }},
     {"shape-check", "strict|lenient",
      "lenient: run tile shapes that are not whitelisted, and say so in the result. Default: strict",
      [](const std::string& text, Flags* flags) {
        return SetChoice<bool>(text, {{"strict", false}, {"lenient", true}}, &flags->waves.lenient_shapes);
      }},
     {"tile-whitelist", "FILE", "Lines bm,bn,bk,stage,cx,cy instead of the built-in list",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->waves.tile_whitelist_file); }},
+    {"pages", "root=DIR,model_id=M,model_version=V,page_bytes=N",
+     "Read waves' io_extents from the files layer_<n>.seg in DIR/M/V. Default: only count them",
      [](const std::string& text, Flags* flags) {
-       return SetFile(text, &flags->waves.tile_whitelist_file);
+       auto pages = runtime::ParsePageSource(text);
+       if (!pages.ok()) return pages.status();
+       flags->waves.pages = *std::move(pages);
+       return absl::OkStatus();
+     }},
+    {"page-cache", "BYTES", "What is kept of those pages. Default: 256M",
+     [](const std::string& text, Flags* flags) {
+       return SetBytes(text, kMiB, kMaxBytes, false, &flags->waves.page_cache_bytes);
      }},
     {"queue-waves", "N", "Waves that may wait for a device. Default: 1024",
-     [](const std::string& text, Flags* flags) {
-       return SetCount(text, 1, 1'000'000, &flags->waves.queue_waves);
-     }},
+     [](const std::string& text, Flags* flags) { return SetCount(text, 1, 1'000'000, &flags->waves.queue_waves); }},
     {"queue-bytes", "BYTES", "Operand and result bytes of the waves waiting and running. Default: 1G",
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, false, &flags->waves.queue_bytes);
      }},
     {"max-models", "N", "Default: 64",
-     [](const std::string& text, Flags* flags) {
-       return SetCount(text, 1, 10'000, &flags->weights.max_models);
-     }},
+     [](const std::string& text, Flags* flags) { return SetCount(text, 1, 10'000, &flags->weights.max_models); }},
     {"weight-memory-limit", "BYTES",
      "Bytes of all weights, those being replaced included. Default: 0, half of the memory",
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, true, &flags->weights.memory_limit);
      }},
     {"allow-when-idle", "true|false", "Whether swaps may use the policy WHEN_IDLE. Default: true",
-     [](const std::string& text, Flags* flags) {
-       return SetBool(text, &flags->weights.allow_when_idle);
-     }},
+     [](const std::string& text, Flags* flags) { return SetBool(text, &flags->weights.allow_when_idle); }},
     {"max-hold", "DURATION", "Longest time a waiting swap may hold new waves back. Default: 10s",
      [](const std::string& text, Flags* flags) {
        return SetDuration(text, std::chrono::minutes(10), &flags->weights.max_hold);
@@ -267,8 +264,7 @@ absl::Status ReadFlagFile(const std::string& path, Values* values) {
 
 // The number at the front of `text`, and what follows it.
 bool SplitNumber(const std::string& text, double* number, std::string_view* unit) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number,
-                                            std::chars_format::fixed);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number, std::chars_format::fixed);
   *unit = std::string_view(end, static_cast<size_t>(text.data() + text.size() - end));
   return error == std::errc() && std::isfinite(*number) && *number >= 0;
 }
@@ -317,8 +313,7 @@ absl::StatusOr<std::chrono::milliseconds> ParseDuration(const std::string& text)
 
 absl::StatusOr<Flags> ParseFlags(int argc, const char* const* argv) {
   Flags flags;
-  absl::StatusOr<Values> values =
-      Split(std::vector<std::string>(argv + std::min(argc, 1), argv + argc), &flags.help);
+  absl::StatusOr<Values> values = Split(std::vector<std::string>(argv + std::min(argc, 1), argv + argc), &flags.help);
   if (!values.ok()) return values.status();
   if (!flags.help.empty()) return flags;
 
@@ -337,8 +332,7 @@ absl::StatusOr<Flags> ParseFlags(int argc, const char* const* argv) {
       return Bad(absl::StrCat("--listen=", status.message()));
     }
   }
-  if (const auto& address = flags.metrics.address;
-      address && !address->IsLoopback() && !flags.rpc.insecure_listen) {
+  if (const auto& address = flags.metrics.address; address && !address->IsLoopback() && !flags.rpc.insecure_listen) {
     return Bad(absl::StrCat("--metrics=", address->ToString(),
                             " can be read from other machines without encryption. Use 127.0.0.1:PORT, or give "
                             "--insecure-listen if the network is protected in another way"));

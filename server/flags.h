@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/page_source.h"
 #include "server/listen_address.h"
 #include "server/log.h"
 
@@ -37,7 +38,9 @@ struct Flags {
     DeviceChoice device = DeviceChoice::kAuto;
     uint64_t lanes = 0;  // 0: one for each processor, at most kMaxLanes.
     bool lenient_shapes = false;
-    std::string tile_whitelist_file;  // Empty: the built-in list.
+    std::string tile_whitelist_file;                  // Empty: the built-in list.
+    std::optional<runtime::PageSourceOptions> pages;  // Unset: io_extents only advance the token clock.
+    uint64_t page_cache_bytes = uint64_t{256} << 20;
     uint64_t queue_waves = 1024;
     uint64_t queue_bytes = uint64_t{1} << 30;
   } waves;

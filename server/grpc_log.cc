@@ -1,5 +1,6 @@
 #include "server/grpc_log.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
 #include <atomic>
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 namespace bwrt::server {
@@ -21,9 +23,8 @@ std::atomic<int> passed{0};
 std::atomic<int64_t> left_out{0};
 
 bool Pass() {
-  const int64_t second = std::chrono::duration_cast<std::chrono::seconds>(
-                             std::chrono::steady_clock::now().time_since_epoch())
-                             .count();
+  const int64_t second =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
   if (current_second.exchange(second) != second) passed = 0;
   if (passed.fetch_add(1) < kLinesPerSecond) return true;
   left_out.fetch_add(1);
@@ -55,9 +56,19 @@ void Forward(gpr_log_func_args* args) {
   }
 }
 
+// protobuf writes, for example, that a client's string is no UTF-8.
+void ForwardProtobuf(google::protobuf::LogLevel severity, const char* file, int line, const std::string& message) {
+  const LogLevel level = severity == google::protobuf::LOGLEVEL_INFO      ? LogLevel::kInfo
+                         : severity == google::protobuf::LOGLEVEL_WARNING ? LogLevel::kWarning
+                                                                          : LogLevel::kError;
+  if (!LogEnabled(level) || !Pass()) return;
+  Log(level, "protobuf", {{"text", message}, {"file", file}, {"line", line}});
+}
+
 }  // namespace
 
 void RouteGrpcLog(LogLevel level) {
+  google::protobuf::SetLogHandler(ForwardProtobuf);
   gpr_set_log_function(Forward);
   if (std::getenv("GRPC_VERBOSITY") != nullptr) return;
   gpr_set_log_verbosity(level == LogLevel::kDebug ? GPR_LOG_SEVERITY_DEBUG : GPR_LOG_SEVERITY_ERROR);

@@ -18,25 +18,22 @@ using Clock = std::chrono::steady_clock;
 
 // Names of grpc::StatusCode, by value.
 constexpr std::array<const char*, 17> kCodeNames = {
-    "OK",           "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",  "FAILED_PRECONDITION",
-    "ABORTED",      "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",            "UNAVAILABLE",
-    "DATA_LOSS",    "UNAUTHENTICATED"};
+    "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+    "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+    "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+    "DATA_LOSS", "UNAUTHENTICATED"};
 
 // From a wave of a few microseconds to a transfer of a minute.
 const prometheus::Histogram::BucketBoundaries kSeconds = {
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-    0.05,    0.1,    0.25,    0.5,    1,     2.5,    5,     10,   60};
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60};
 
 }  // namespace
 
 // The series of one method.
 class GrpcMetrics::Method {
  public:
-  Method(std::string path, std::string service, std::string method,
-         prometheus::Family<prometheus::Counter>* started,
-         prometheus::Family<prometheus::Counter>* handled,
-         prometheus::Family<prometheus::Histogram>* seconds)
+  Method(std::string path, std::string service, std::string method, prometheus::Family<prometheus::Counter>* started,
+         prometheus::Family<prometheus::Counter>* handled, prometheus::Family<prometheus::Histogram>* seconds)
       : path_(std::move(path)),
         labels_{{"grpc_service", std::move(service)}, {"grpc_method", std::move(method)}},
         started_(&started->Add(labels_)),
@@ -117,8 +114,7 @@ class GrpcMetrics::Factory final : public grpc::experimental::ServerInterceptorF
  public:
   explicit Factory(const GrpcMetrics* metrics) : metrics_(metrics) {}
 
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo* info) override {
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* info) override {
     return new Interceptor(metrics_->Find(info->method()));
   }
 
@@ -127,10 +123,8 @@ class GrpcMetrics::Factory final : public grpc::experimental::ServerInterceptorF
 };
 
 GrpcMetrics::GrpcMetrics(prometheus::Registry* registry, const std::vector<std::string>& services) {
-  auto& started = prometheus::BuildCounter()
-                      .Name("grpc_server_started_total")
-                      .Help("RPCs that arrived.")
-                      .Register(*registry);
+  auto& started =
+      prometheus::BuildCounter().Name("grpc_server_started_total").Help("RPCs that arrived.").Register(*registry);
   auto& handled = prometheus::BuildCounter()
                       .Name("grpc_server_handled_total")
                       .Help("RPCs that ended, by status code.")
@@ -140,8 +134,8 @@ GrpcMetrics::GrpcMetrics(prometheus::Registry* registry, const std::vector<std::
                       .Help("From the arrival of an RPC to its status.")
                       .Register(*registry);
   const auto add = [&](const std::string& service, const std::string& method) {
-    methods_.push_back(std::make_unique<Method>("/" + service + "/" + method, service, method, &started,
-                                                &handled, &seconds));
+    methods_.push_back(
+        std::make_unique<Method>("/" + service + "/" + method, service, method, &started, &handled, &seconds));
     return methods_.back().get();
   };
   for (const std::string& name : services) {
@@ -162,8 +156,7 @@ GrpcMetrics::Method* GrpcMetrics::Find(std::string_view path) const {
   return it == by_path_.end() ? unknown_ : it->second;
 }
 
-std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>
-GrpcMetrics::InterceptorFactory() {
+std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> GrpcMetrics::InterceptorFactory() {
   return std::make_unique<Factory>(this);
 }
 

@@ -71,8 +71,7 @@ void HealthService::Check(const std::shared_ptr<CheckCall>& call) {
 }
 
 void HealthService::Watch(const std::shared_ptr<WatchStream>& stream) {
-  auto watcher =
-      std::make_shared<Watcher>(Watcher{stream->request().service(), stream, std::nullopt});
+  auto watcher = std::make_shared<Watcher>(Watcher{stream->request().service(), stream, std::nullopt});
   absl::Status refusal;
   {
     runtime::MutexLock lock(mu_);

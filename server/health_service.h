@@ -51,10 +51,8 @@ class HealthService {
   void CloseWatches();
 
  private:
-  using CheckCall =
-      UnaryCall<grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse>;
-  using WatchStream =
-      ServerStream<grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse>;
+  using CheckCall = UnaryCall<grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse>;
+  using WatchStream = ServerStream<grpc::health::v1::HealthCheckRequest, grpc::health::v1::HealthCheckResponse>;
   struct Watcher;
 
   void Check(const std::shared_ptr<CheckCall>& call);

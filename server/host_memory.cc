@@ -42,7 +42,9 @@ uint64_t HostMemoryBytes(const std::string& root) {
   // A group is also bound by those above it.
   std::string path = GroupPath(root);
   while (true) {
-    const uint64_t limit = GroupLimit(root + "/sys/fs/cgroup" + path);
+    std::string group = root;
+    group.append("/sys/fs/cgroup").append(path);
+    const uint64_t limit = GroupLimit(group);
     if (limit > 0) bytes = bytes == 0 ? limit : std::min(bytes, limit);
     const size_t slash = path.rfind('/');
     if (slash == std::string::npos) return bytes;

@@ -31,8 +31,8 @@ absl::StatusOr<ListenAddress> ParseUnix(std::string_view text) {
   if (path.empty()) return Bad(text, "the path is empty; write unix:PATH");
   if (path.find('\0') != std::string::npos) return Bad(text, "the path contains a NUL byte");
   if (path.size() > kMaxPath) {
-    return Bad(text, absl::StrCat("the path has ", path.size(), " bytes, and a Unix socket's at most ",
-                                  kMaxPath, "; choose a shorter directory"));
+    return Bad(text, absl::StrCat("the path has ", path.size(), " bytes, and a Unix socket's at most ", kMaxPath,
+                                  "; choose a shorter directory"));
   }
   if (path.back() == '/') return Bad(text, "the path is a directory; add a file name");
   ListenAddress address;
@@ -107,10 +107,11 @@ bool ListenAddress::IsLoopback() const {
 
 absl::Status CheckExposure(const ListenAddress& address, bool allow_insecure) {
   if (allow_insecure || address.IsLoopback()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      address.ToString(), " can be reached from other machines, and connections are neither encrypted nor "
-      "authenticated: anyone there could run waves and replace weights. Listen on unix:PATH or "
-      "127.0.0.1:PORT, or give --insecure-listen if the network is protected in another way"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(address.ToString(),
+                   " can be reached from other machines, and connections are neither encrypted nor "
+                   "authenticated: anyone there could run waves and replace weights. Listen on unix:PATH or "
+                   "127.0.0.1:PORT, or give --insecure-listen if the network is protected in another way"));
 }
 
 absl::StatusOr<ListenAddress> DefaultListenAddress(uid_t uid, const char* runtime_dir) {

@@ -64,8 +64,8 @@ std::string Now() {
   const std::time_t seconds = us / 1'000'000;
   std::tm utc;
   gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, us % 1'000'000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec, us % 1'000'000);
 }
 
 std::string Cut(std::string_view text) {
@@ -103,8 +103,7 @@ bool HasControls(std::string_view text) {
   return false;
 }
 
-std::string TextLine(LogLevel level, std::string_view message,
-                     std::initializer_list<LogField> fields) {
+std::string TextLine(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   std::string line = Now();
   line += ' ';
   line += ToString(level);
@@ -125,8 +124,7 @@ std::string TextLine(LogLevel level, std::string_view message,
   return line;
 }
 
-std::string JsonLine(LogLevel level, std::string_view message,
-                     std::initializer_list<LogField> fields) {
+std::string JsonLine(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   Json line;
   line["time"] = Now();
   line["level"] = std::string(ToString(level));
@@ -138,8 +136,7 @@ std::string JsonLine(LogLevel level, std::string_view message,
 }  // namespace
 
 void InitLogging(const LogOptions& options) {
-  json_lines = options.format == LogFormat::kJson ||
-               (options.format == LogFormat::kAuto && isatty(STDERR_FILENO) == 0);
+  json_lines = options.format == LogFormat::kJson || (options.format == LogFormat::kAuto && isatty(STDERR_FILENO) == 0);
   *Logger() = *MakeLogger(options);
 }
 
@@ -147,8 +144,7 @@ bool LogEnabled(LogLevel level) { return Logger()->should_log(ToSpdlog(level)); 
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   if (!LogEnabled(level)) return;
-  const std::string line =
-      json_lines ? JsonLine(level, message, fields) : TextLine(level, message, fields);
+  const std::string line = json_lines ? JsonLine(level, message, fields) : TextLine(level, message, fields);
   Logger()->log(ToSpdlog(level), spdlog::string_view_t(line));
 }
 

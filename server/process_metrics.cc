@@ -16,8 +16,7 @@ namespace {
 
 using Families = std::vector<prometheus::MetricFamily>;
 
-void Add(Families* to, const char* name, const char* help, prometheus::MetricType type,
-         std::optional<double> value) {
+void Add(Families* to, const char* name, const char* help, prometheus::MetricType type, std::optional<double> value) {
   if (!value) return;
   prometheus::ClientMetric metric;
   (type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) = *value;
@@ -110,15 +109,13 @@ std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
   Families families;
   Add(&families, "process_cpu_seconds_total", "User and system CPU time.", Type::Counter,
       user && system ? Times(*user + *system, tick) : std::nullopt);
-  Add(&families, "process_virtual_memory_bytes", "Size of the address space.", Type::Gauge,
-      StatField(stat, 23));
+  Add(&families, "process_virtual_memory_bytes", "Size of the address space.", Type::Gauge, StatField(stat, 23));
   Add(&families, "process_resident_memory_bytes", "Physical memory in use.", Type::Gauge,
       Times(StatField(stat, 24), page));
   Add(&families, "process_start_time_seconds", "When the process started, in Unix time.", Type::Gauge,
       boot && start ? std::optional<double>(*boot + *start * tick) : std::nullopt);
   Add(&families, "process_open_fds", "Open file descriptors.", Type::Gauge, OpenDescriptors(proc_));
-  Add(&families, "process_max_fds", "Most file descriptors that may be open.", Type::Gauge,
-      MaxDescriptors(proc_));
+  Add(&families, "process_max_fds", "Most file descriptors that may be open.", Type::Gauge, MaxDescriptors(proc_));
   return families;
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "runtime/prefetcher.h"
+
 namespace bwrt::server {
 namespace {
 
@@ -154,6 +156,16 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
     Add(&closed, runtime::Seconds(model->closed_for()), label);
   }
 
+  MetricFamily page_bytes;
+  page_bytes.name = "bwrt_page_read_bytes_total";
+  page_bytes.help = "Bytes read from page files.";
+  page_bytes.type = MetricType::Counter;
+  MetricFamily cached = Gauge("bwrt_page_cache_bytes", "Bytes in the page cache.");
+  if (const runtime::Prefetcher* prefetcher = runtime_->prefetcher(); prefetcher != nullptr) {
+    page_bytes.metric.emplace_back().counter.value = static_cast<double>(prefetcher->totals().bytes);
+    Add(&cached, static_cast<double>(prefetcher->cache().used().value()));
+  }
+
   MetricFamily wgmma = Gauge("bwrt_wgmma_active_ratio", "Tensor-core (CPU: micro-kernel) share of compute time.");
   MetricFamily tma = Gauge("bwrt_tma_occupancy_ratio", "Share of time with asynchronous copies outstanding.");
   MetricFamily l2 = Gauge("bwrt_l2_hit_ratio", "L2 hit ratio of operand reads.");
@@ -163,8 +175,7 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
     if (!sample.ok()) continue;
     const auto add = [&](MetricFamily* family, const std::optional<runtime::Reading>& reading) {
       if (!reading) return;
-      Add(family, reading->ratio,
-          {{"device", device.info->name}, {"source", Text(runtime::Name(reading->source))}});
+      Add(family, reading->ratio, {{"device", device.info->name}, {"source", Text(runtime::Name(reading->source))}});
     };
     add(&wgmma, sample->sample.readings.wgmma_active);
     add(&tma, sample->sample.readings.tma_occ);
@@ -173,7 +184,8 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
   }
 
   std::vector<MetricFamily> families;
-  for (MetricFamily* family : {&in_flight, &depth, &bytes, &version, &open, &closed, &wgmma, &tma, &l2, &ring}) {
+  for (MetricFamily* family :
+       {&in_flight, &depth, &bytes, &version, &open, &closed, &page_bytes, &cached, &wgmma, &tma, &l2, &ring}) {
     // A series without a source is absent, and so is a family without series.
     if (!family->metric.empty()) families.push_back(std::move(*family));
   }

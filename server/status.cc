@@ -130,25 +130,21 @@ class Packer {
 
   void Add(const PreconditionFailure& from) {
     PreconditionFailure kept;
-    AddWhileTheyFit(
-        from.violations(), kept.mutable_violations(),
-        [](PreconditionFailure::Violation* v) {
-          Clean(v->mutable_type());
-          Clean(v->mutable_subject());
-          Clean(v->mutable_description());
-        });
+    AddWhileTheyFit(from.violations(), kept.mutable_violations(), [](PreconditionFailure::Violation* v) {
+      Clean(v->mutable_type());
+      Clean(v->mutable_subject());
+      Clean(v->mutable_description());
+    });
     if (kept.violations_size() > 0) rpc_.add_details()->PackFrom(kept);
   }
 
   void Add(const BadRequest& from) {
     BadRequest kept;
-    AddWhileTheyFit(
-        from.field_violations(), kept.mutable_field_violations(),
-        [](BadRequest::FieldViolation* v) {
-          Clean(v->mutable_field());
-          Clean(v->mutable_reason());
-          Clean(v->mutable_description());
-        });
+    AddWhileTheyFit(from.field_violations(), kept.mutable_field_violations(), [](BadRequest::FieldViolation* v) {
+      Clean(v->mutable_field());
+      Clean(v->mutable_reason());
+      Clean(v->mutable_description());
+    });
     if (kept.field_violations_size() > 0) rpc_.add_details()->PackFrom(kept);
   }
 
@@ -216,8 +212,8 @@ size_t SequenceLength(std::string_view text) {
   }
   // Overlong forms, surrogates, and beyond U+10FFFF.
   const unsigned char second = byte(1);
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-      (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) ||
+      (lead == 0xf4 && second > 0x8f)) {
     return 0;
   }
   return length;
@@ -247,12 +243,11 @@ std::string CleanUtf8(std::string_view text, size_t max_bytes) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  std::string message = CleanUtf8(ToStd(status.message()), kMaxMessageBytes);
+  const std::string message = CleanUtf8(ToStd(status.message()), kMaxMessageBytes);
   // base64 makes four bytes of three.
   const size_t budget = (kMaxTrailerBytes - PercentEncodedSize(message)) / 4 * 3;
-  std::string details = Pack(status, message, budget).SerializeAsString();
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::move(message),
-                      std::move(details));
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
+                      Pack(status, message, budget).SerializeAsString());
 }
 
 google::rpc::Status ToRpcStatus(const absl::Status& status) {

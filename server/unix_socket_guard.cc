@@ -50,8 +50,8 @@ absl::Status CheckFree(const std::string& path) {
   const absl::StatusOr<bool> answered = IsAnswered(path);
   if (!answered.ok()) return answered.status();
   if (*answered) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        "another process is listening on unix:", path, "; stop it or choose another path"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("another process is listening on unix:", path, "; stop it or choose another path"));
   }
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot remove the stale socket ", path));
@@ -94,8 +94,7 @@ absl::Status UnixSocketGuard::Lock(const std::string& directory) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<UnixSocketGuard>> UnixSocketGuard::Create(
-    const std::vector<ListenAddress>& addresses) {
+absl::StatusOr<std::unique_ptr<UnixSocketGuard>> UnixSocketGuard::Create(const std::vector<ListenAddress>& addresses) {
   std::unique_ptr<UnixSocketGuard> guard(new UnixSocketGuard);
   // Sorted and once each, so that two daemons with the same directories cannot wait for each other.
   std::set<std::string> directories;

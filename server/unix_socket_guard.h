@@ -31,8 +31,7 @@ namespace bwrt::server {
 class UnixSocketGuard {
  public:
   // Addresses of other kinds are ignored.
-  static absl::StatusOr<std::unique_ptr<UnixSocketGuard>> Create(
-      const std::vector<ListenAddress>& addresses);
+  static absl::StatusOr<std::unique_ptr<UnixSocketGuard>> Create(const std::vector<ListenAddress>& addresses);
 
   // Gives the locks and the umask back.
   ~UnixSocketGuard();

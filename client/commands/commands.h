@@ -14,7 +14,9 @@ void AddInspectCommands(CLI::App& app, Context& context);  // status, caps
 void AddValidateCommand(CLI::App& app, Context& context);
 void AddSubmitCommand(CLI::App& app, Context& context);
 void AddReplayCommand(CLI::App& app, Context& context);
+void AddExplainCommand(CLI::App& app, Context& context);
 void AddWeightsCommands(CLI::App& app, Context& context);  // weights list, weights set
 void AddWatchCommands(CLI::App& app, Context& context);    // watch, sample
+void AddPagesCommand(CLI::App& app, Context& context);
 
 }  // namespace bwrt::client

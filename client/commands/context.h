@@ -17,8 +17,8 @@ namespace bwrt::client {
 
 // Exit statuses.
 inline constexpr int kExitDone = 0;
-inline constexpr int kExitFailed = 1;  // The daemon refused, or a result was wrong.
-inline constexpr int kExitUsage = 2;   // Flags, or a file that cannot be read or makes no sense.
+inline constexpr int kExitFailed = 1;       // The daemon refused, or a result was wrong.
+inline constexpr int kExitUsage = 2;        // Flags, or a file that cannot be read or makes no sense.
 inline constexpr int kExitUnreachable = 3;  // Nobody answered.
 
 struct Context {
@@ -26,7 +26,8 @@ struct Context {
   std::ostream& err;      // Errors, and progress on a terminal.
   bool terminal = false;  // `err` is one.
 
-  std::string server = {};  // A valid address once parsing is done.
+  std::string server = {};    // A valid address once parsing is done.
+  bool server_named = false;  // Somebody said so: --server or BWRT_SERVER.
   bool json = false;
   // The chosen command; returns the exit status.
   std::function<int()> command = {};

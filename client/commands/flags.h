@@ -18,8 +18,7 @@ namespace bwrt::client {
 
 // A positive duration, such as "30s" or "100ms". `Value` is absl::Duration or an optional one.
 template <class Value>
-CLI::Option* AddDuration(CLI::App& app, const std::string& name, Value* value,
-                         const std::string& help) {
+CLI::Option* AddDuration(CLI::App& app, const std::string& name, Value* value, const std::string& help) {
   return app
       .add_option_function<std::string>(
           name,
@@ -37,15 +36,10 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& name, Value* value,
 }
 
 // The name of an element type.
-inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* value,
-                             const std::string& help) {
+inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* value, const std::string& help) {
   return app
       .add_option_function<std::string>(
-          name,
-          [value](const std::string& text) {
-            *value = ParseDType(text).value_or(DTYPE_UNSPECIFIED);
-          },
-          help)
+          name, [value](const std::string& text) { *value = ParseDType(text).value_or(DTYPE_UNSPECIFIED); }, help)
       ->check([](const std::string& text) -> std::string {
         return ParseDType(text).has_value() ? "" : text + ": must be f32, f16 or bf16";
       })
@@ -55,8 +49,8 @@ inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* valu
 // "X,Y": two integers from 0 up.
 inline bool ParsePair(const std::string& text, std::pair<int32_t, int32_t>* value) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ',');
-  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &value->first) &&
-         absl::SimpleAtoi(parts[1], &value->second) && value->first >= 0 && value->second >= 0;
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &value->first) && absl::SimpleAtoi(parts[1], &value->second) &&
+         value->first >= 0 && value->second >= 0;
 }
 
 inline std::string CheckPair(const std::string& text) {
@@ -67,8 +61,8 @@ inline std::string CheckPair(const std::string& text) {
 inline google::protobuf::Duration ToProto(absl::Duration duration) {
   google::protobuf::Duration proto;
   proto.set_seconds(absl::ToInt64Seconds(duration));
-  proto.set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(duration - absl::Seconds(absl::ToInt64Seconds(duration)))));
+  proto.set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(duration - absl::Seconds(absl::ToInt64Seconds(duration)))));
   return proto;
 }
 

@@ -55,8 +55,7 @@ int RunStatus(const Context& context) {
     json["sample"] = ToJson(*sample);
     PrintJson(json, context.out);
   } else {
-    context.out << BuildText(caps->build()) << " at " << (*client)->address() << ": " << health_name
-                << "\n\n";
+    context.out << BuildText(caps->build()) << " at " << (*client)->address() << ": " << health_name << "\n\n";
     PrintDevices(*caps, context.out);
     context.out << '\n';
     PrintModels(*models, context.out);
@@ -77,8 +76,8 @@ int RunCaps(const Context& context) {
   }
   context.out << BuildText(caps->build()) << "\n\n";
   PrintDevices(*caps, context.out);
-  context.out << "\ntile shapes" << (caps->lenient_shapes() ? ", and others too (lenient)" : "")
-              << ", whitelist " << caps->whitelist_digest() << '\n';
+  context.out << "\ntile shapes" << (caps->lenient_shapes() ? ", and others too (lenient)" : "") << ", whitelist "
+              << caps->whitelist_digest() << '\n';
   Table shapes({"BM", "BN", "BK", "STAGE_N", "CLUSTER"});
   for (const v1::TileShape& shape : caps->tile_whitelist()) {
     shapes.Add({absl::StrCat(shape.bm()), absl::StrCat(shape.bn()), absl::StrCat(shape.bk()),

@@ -16,8 +16,8 @@ void AddModel(const v1::ModelSummary& model, Table* table) {
   if (model.retiring_bytes() > 0) {
     absl::StrAppend(&bytes, " + ", FormatBytes(model.retiring_bytes()), " retiring");
   }
-  table->Add({model.name(), absl::StrCat(model.version()), model.label(),
-              absl::StrCat(model.tensors()), bytes, model.window_open() ? "open" : "closed"});
+  table->Add({model.name(), absl::StrCat(model.version()), model.label(), absl::StrCat(model.tensors()), bytes,
+              model.window_open() ? "open" : "closed"});
 }
 
 void PrintWindow(const v1::WindowState& window, std::ostream& out) {
@@ -55,9 +55,8 @@ void PrintModel(const v1::GetModelResponse& model, std::ostream& out) {
   out << '\n';
   Table tensors({"TENSOR", "DTYPE", "SHAPE", "BYTES", "VERSION"});
   for (const v1::TensorInfo& tensor : model.tensors()) {
-    tensors.Add({tensor.name(), std::string(DTypeName(tensor.dtype())),
-                 absl::StrJoin(tensor.shape(), "x"), FormatBytes(tensor.bytes()),
-                 absl::StrCat(tensor.version())});
+    tensors.Add({tensor.name(), StoredDTypeName(tensor.dtype()), absl::StrJoin(tensor.shape(), "x"),
+                 FormatBytes(tensor.bytes()), absl::StrCat(tensor.version())});
   }
   tensors.Print(out);
 }

@@ -37,14 +37,12 @@ Json ErrorJson(const absl::Status& status) {
   const ErrorDetails details = DetailsOf(status);
   Json violations = Json::array();
   for (const FieldViolation& violation : details.field_violations) {
-    violations.push_back({{"field", violation.field},
-                          {"reason", violation.reason},
-                          {"description", violation.description}});
+    violations.push_back(
+        {{"field", violation.field}, {"reason", violation.reason}, {"description", violation.description}});
   }
   for (const PreconditionViolation& violation : details.precondition_violations) {
-    violations.push_back({{"field", violation.subject},
-                          {"reason", violation.type},
-                          {"description", violation.description}});
+    violations.push_back(
+        {{"field", violation.subject}, {"reason", violation.type}, {"description", violation.description}});
   }
   Json error;
   error["code"] = absl::StatusCodeToString(status.code());

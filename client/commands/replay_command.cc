@@ -37,8 +37,7 @@ void PrintReplay(const Context& context, const ReplayOptions& options, const Rep
     PrintJson(json, context.out);
     return;
   }
-  context.out << result.waves << " waves, " << result.tiles << " tiles in "
-              << FormatSeconds(result.seconds) << ": ";
+  context.out << result.waves << " waves, " << result.tiles << " tiles in " << FormatSeconds(result.seconds) << ": ";
   if (options.verify) {
     context.out << result.verified << " verified, " << result.failed << " failed, worst tile "
                 << absl::StreamFormat("%.2g", result.max_rel_error);
@@ -57,8 +56,7 @@ int RunReplay(const Context& context, const std::string& file, ReplayOptions opt
   const auto plan = ReadPlan(file);
   if (!plan.ok()) return context.Usage(plan.status());
   if (!plan->ignored_keys.empty()) {
-    context.err << "bwrtctl: ignored keys: " << absl::StrJoin(plan->ignored_keys, ", ")
-                << std::endl;
+    context.err << "bwrtctl: ignored keys: " << absl::StrJoin(plan->ignored_keys, ", ") << std::endl;
   }
   const auto client = context.Connect();
   if (!client.ok()) return context.Fail(client.status());
@@ -84,10 +82,7 @@ void AddReplayCommand(CLI::App& app, Context& context) {
   auto flags = std::make_shared<Flags>();
   ReplayOptions& options = flags->options;
   CLI::App* command = app.add_subcommand("replay", "Run every wave of a planner's JSON");
-  command
-      ->add_option("PLAN", flags->file,
-                   "A list of windows with waves, or a list of waves; - for stdin")
-      ->required();
+  command->add_option("PLAN", flags->file, "A list of windows with waves, or a list of waves; - for stdin")->required();
   command->add_option("--k", options.k, "Depth of every wave")->capture_default_str();
   AddDType(*command, "--dtype", &options.dtype, "Type of A and W: f32 (default), f16, bf16");
   AddDType(*command, "--c-dtype", &options.c_dtype, "Type of C: f32 (default) or that of A and W");
@@ -95,8 +90,7 @@ void AddReplayCommand(CLI::App& app, Context& context) {
   command->add_flag("--verify", options.verify, "Compare each tile with a reference");
   command->add_option("--model", options.model, "Model whose weights and window the waves obey");
   command->add_option("--tensor", options.tensor, "Take W from this tensor of the model");
-  command->add_option("--tensor-seed", options.tensor_seed,
-                      "Seed the tensor was published with, to verify");
+  command->add_option("--tensor-seed", options.tensor_seed, "Seed the tensor was published with, to verify");
   command->add_option("--in-flight", options.in_flight, "Waves at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

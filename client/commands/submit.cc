@@ -99,14 +99,11 @@ v1::SubmitWaveRequest FromFlags(const Flags& flags) {
     spec->set_swap_end(*flags.swap_end);
   } else {
     // All of its tokens: a window that is always open.
-    const auto tiles = [](int64_t size, int64_t tile) {
-      return tile > 0 ? (size - 1) / tile + 1 : 1;
-    };
-    const double grid = static_cast<double>(tiles(flags.m, flags.bm)) *
-                        static_cast<double>(tiles(flags.n, flags.bn));
+    const auto tiles = [](int64_t size, int64_t tile) { return tile > 0 ? (size - 1) / tile + 1 : 1; };
+    const double grid = static_cast<double>(tiles(flags.m, flags.bm)) * static_cast<double>(tiles(flags.n, flags.bn));
     const double end = flags.tiles.empty() ? grid : static_cast<double>(flags.tiles.size());
-    spec->set_swap_end(static_cast<int32_t>(
-        std::clamp(end, 1.0, static_cast<double>(std::numeric_limits<int32_t>::max()))));
+    spec->set_swap_end(
+        static_cast<int32_t>(std::clamp(end, 1.0, static_cast<double>(std::numeric_limits<int32_t>::max()))));
   }
   return request;
 }
@@ -124,20 +121,21 @@ absl::Status FillOperands(const Flags& flags, v1::SubmitWaveRequest* request) {
     operand->set_row_stride(0);
     return absl::OkStatus();
   };
-  const int64_t m = request->m(), n = request->n(), k = request->k();
+  // The daemon says what is wrong with a negative size, along with all else.
+  const int64_t m = std::max<int64_t>(0, request->m());
+  const int64_t n = std::max<int64_t>(0, request->n());
+  const int64_t k = std::max<int64_t>(0, request->k());
   const bool transposed = request->w_transposed();
-  if (absl::Status status = fill(OperandStream::kA, dtype, m, k, request->mutable_a());
-      !status.ok()) {
+  if (absl::Status status = fill(OperandStream::kA, dtype, m, k, request->mutable_a()); !status.ok()) {
     return status;
   }
-  if (absl::Status status = fill(OperandStream::kW, dtype, transposed ? n : k, transposed ? k : n,
-                                 request->mutable_w());
+  if (absl::Status status =
+          fill(OperandStream::kW, dtype, transposed ? n : k, transposed ? k : n, request->mutable_w());
       !status.ok()) {
     return status;
   }
   if (request->beta() != 0) {
-    if (absl::Status status = fill(OperandStream::kC, c_dtype, m, n, request->mutable_c());
-        !status.ok()) {
+    if (absl::Status status = fill(OperandStream::kC, c_dtype, m, n, request->mutable_c()); !status.ok()) {
       return status;
     }
   }
@@ -153,15 +151,14 @@ absl::Status FillOperands(const Flags& flags, v1::SubmitWaveRequest* request) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<TileComparison> Verify(const Flags& flags, v1::SubmitWaveRequest request,
-                                      const v1::WaveResult& result, absl::string_view c) {
+absl::StatusOr<TileComparison> Verify(const Flags& flags, v1::SubmitWaveRequest request, const v1::WaveResult& result,
+                                      absl::string_view c) {
   if (request.w().source_case() == v1::Operand::kTensor) {
     // The daemon says which type it took from the tensor.
     request.mutable_spec()->set_dtype(result.effective().dtype());
     const bool transposed = request.w_transposed();
-    auto w = RandomMatrix({flags.tensor_seed.value_or(0), 0, OperandStream::kW},
-                          request.spec().dtype(), transposed ? request.n() : request.k(),
-                          transposed ? request.k() : request.n());
+    auto w = RandomMatrix({flags.tensor_seed.value_or(0), 0, OperandStream::kW}, request.spec().dtype(),
+                          transposed ? request.n() : request.k(), transposed ? request.k() : request.n());
     if (!w.ok()) return w.status();
     request.mutable_w()->set_inline_(*std::move(w));
   }
@@ -193,34 +190,28 @@ void PrintResult(const v1::WaveResult& result, const Summary& c, std::ostream& o
   const v1::EffectiveSpec& effective = result.effective();
   const v1::Timings& timings = result.timings();
   out << "version " << result.version();
-  if (!result.version_label().empty())
-    out << " '" << absl::CHexEscape(result.version_label()) << "'";
+  if (!result.version_label().empty()) out << " '" << absl::CHexEscape(result.version_label()) << "'";
   out << " of " << absl::CHexEscape(result.model()) << '\n';
-  out << "ran on " << effective.device() << " with " << effective.kernel() << ": tile "
-      << effective.bm() << "x" << effective.bn() << ", k step " << effective.k_step() << ", stages "
-      << effective.stages() << ", cluster " << effective.cluster().x() << ","
-      << effective.cluster().y() << ", " << DTypeName(effective.dtype()) << " to "
-      << DTypeName(effective.c_dtype()) << (effective.unlisted_shape() ? ", unlisted shape" : "")
-      << '\n';
-  out << "tiles " << effective.tiles_listed() << " listed, " << effective.tiles_appended()
-      << " appended, " << effective.tiles_dropped() << " dropped, " << effective.tiles_omitted()
-      << " omitted; order " << (effective.traversal_honoured() ? "honoured" : "not honoured")
-      << '\n';
+  out << "ran on " << effective.device() << " with " << effective.kernel() << ": tile " << effective.bm() << "x"
+      << effective.bn() << ", k step " << effective.k_step() << ", stages " << effective.stages() << ", cluster "
+      << effective.cluster().x() << "," << effective.cluster().y() << ", " << DTypeName(effective.dtype()) << " to "
+      << DTypeName(effective.c_dtype()) << (effective.unlisted_shape() ? ", unlisted shape" : "") << '\n';
+  out << "tiles " << effective.tiles_listed() << " listed, " << effective.tiles_appended() << " appended, "
+      << effective.tiles_dropped() << " dropped, " << effective.tiles_omitted() << " omitted; order "
+      << (effective.traversal_honoured() ? "honoured" : "not honoured") << '\n';
   for (const v1::Downgrade& downgrade : effective.downgrades()) {
-    out << "  " << downgrade.field() << ": " << downgrade.requested() << " ran as "
-        << downgrade.executed() << ": " << downgrade.reason() << '\n';
+    out << "  " << downgrade.field() << ": " << downgrade.requested() << " ran as " << downgrade.executed() << ": "
+        << downgrade.reason() << '\n';
   }
   const v1::TokenPlan& tokens = result.tokens();
-  out << "tokens " << tokens.prefetch_tokens() << " prefetch + " << tokens.tile_tokens()
-      << " tiles, swap window [" << tokens.swap_begin() << ", " << tokens.swap_end() << ")\n";
-  out << "time " << FormatSeconds(timings.queue_seconds()) << " queue, "
-      << FormatSeconds(timings.prefetch_seconds()) << " prefetch, "
-      << FormatSeconds(timings.compute_seconds()) << " compute, "
+  out << "tokens " << tokens.prefetch_tokens() << " prefetch + " << tokens.tile_tokens() << " tiles, swap window ["
+      << tokens.swap_begin() << ", " << tokens.swap_end() << ")\n";
+  out << "time " << FormatSeconds(timings.queue_seconds()) << " queue, " << FormatSeconds(timings.prefetch_seconds())
+      << " prefetch, " << FormatSeconds(timings.compute_seconds()) << " compute, "
       << FormatSeconds(timings.copy_seconds()) << " copy\n";
   PrintReadings(result.readings(), out);
-  out << "C " << c.rows << "x" << c.columns << " " << DTypeName(c.dtype) << ", "
-      << FormatBytes(c.bytes) << ", sha256 " << c.sha256 << ", first "
-      << absl::StrJoin(c.first, " ") << '\n';
+  out << "C " << c.rows << "x" << c.columns << " " << DTypeName(c.dtype) << ", " << FormatBytes(c.bytes) << ", sha256 "
+      << c.sha256 << ", first " << absl::StrJoin(c.first, " ") << '\n';
 }
 
 Json ResultJson(const v1::WaveResult& result, const Summary& c) {
@@ -252,8 +243,7 @@ absl::StatusOr<v1::SubmitWaveRequest> MakeRequest(const Flags& flags) {
   if (!flags.model.empty()) request.set_model(flags.model);
   if (flags.required_version != 0) request.set_required_version(flags.required_version);
   if (absl::Status status = FillOperands(flags, &request); !status.ok()) return status;
-  if (flags.verify && request.w().source_case() == v1::Operand::kTensor &&
-      !flags.tensor_seed.has_value()) {
+  if (flags.verify && request.w().source_case() == v1::Operand::kTensor && !flags.tensor_seed.has_value()) {
     return absl::InvalidArgumentError(
         "--verify cannot know a stored tensor's values: say with --tensor-seed which seed it was "
         "published with (weights set ... =random:SEED)");
@@ -295,10 +285,9 @@ int RunSubmit(const Context& context, const Flags& flags) {
       verify["tolerance"] = tolerance;
       json["verify"] = std::move(verify);
     } else {
-      context.out << absl::StreamFormat(
-          "%s: %d tiles, worst relative error %.2g in tile (%d, %d), allowed %.0e\n",
-          agrees ? "verified" : "WRONG", comparison->tiles, error, comparison->worst_m,
-          comparison->worst_n, tolerance);
+      context.out << absl::StreamFormat("%s: %d tiles, worst relative error %.2g in tile (%d, %d), allowed %.0e\n",
+                                        agrees ? "verified" : "WRONG", comparison->tiles, error, comparison->worst_m,
+                                        comparison->worst_n, tolerance);
     }
   }
   if (context.json) PrintJson(json, context.out);
@@ -329,15 +318,12 @@ void AddShapeFlags(CLI::App& command, Flags& flags) {
   command.add_option("--tensor", flags.tensor, "Take W from this tensor of the model");
   command.add_flag("--transposed", flags.transposed, "W is [n, k]");
   command.add_option("--alpha", flags.alpha, "Factor of A @ W")->capture_default_str();
-  command.add_option("--beta", flags.beta, "Factor of C, which is drawn where this is not 0")
-      ->capture_default_str();
+  command.add_option("--beta", flags.beta, "Factor of C, which is drawn where this is not 0")->capture_default_str();
   command.add_flag("--bias", flags.bias, "Add a bias, drawn too");
   command.add_option("--activation", flags.activation, "Applied last")
-      ->transform(
-          CLI::IsMember({"IDENTITY", "RELU", "GELU_TANH", "GELU_ERF", "SILU"}, CLI::ignore_case))
+      ->transform(CLI::IsMember({"IDENTITY", "RELU", "GELU_TANH", "GELU_ERF", "SILU"}, CLI::ignore_case))
       ->capture_default_str();
-  command.add_option("--swap-begin", flags.swap_begin, "First token of the swap window")
-      ->capture_default_str();
+  command.add_option("--swap-begin", flags.swap_begin, "First token of the swap window")->capture_default_str();
   command.add_option("--swap-end", flags.swap_end, "End of the swap window; default: all tokens");
 }
 
@@ -345,20 +331,16 @@ void AddShapeFlags(CLI::App& command, Flags& flags) {
 
 void AddSubmitCommand(CLI::App& app, Context& context) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* command =
-      app.add_subcommand("submit", "Run one wave; operands not given are drawn from a seed");
+  CLI::App* command = app.add_subcommand("submit", "Run one wave; operands not given are drawn from a seed");
   AddShapeFlags(*command, *flags);
-  const std::vector<CLI::Option*> shape_flags = command->get_options(
-      [](const CLI::Option* option) { return option->get_name() != "--help"; });
+  const std::vector<CLI::Option*> shape_flags =
+      command->get_options([](const CLI::Option* option) { return option->get_name() != "--help"; });
   for (CLI::Option* option : shape_flags) option->group("The wave, unless from a file");
-  command->add_option("--file", flags->file,
-                      "Take the wave from a bwrt.v1.SubmitWaveRequest in JSON; - for stdin");
+  command->add_option("--file", flags->file, "Take the wave from a bwrt.v1.SubmitWaveRequest in JSON; - for stdin");
   command->add_option("--model", flags->model, "Model whose weights and window the wave obeys");
-  command->add_option("--required-version", flags->required_version,
-                      "Refuse to run with another version");
+  command->add_option("--required-version", flags->required_version, "Refuse to run with another version");
   command->add_option("--seed", flags->seed, "Of the operands drawn")->capture_default_str();
-  command->add_option("--tensor-seed", flags->tensor_seed,
-                      "Seed the tensor was published with, to verify");
+  command->add_option("--tensor-seed", flags->tensor_seed, "Seed the tensor was published with, to verify");
   AddDuration(*command, "--timeout", &flags->timeout, "Deadline of the wave; default 60s");
   command->add_flag("--verify", flags->verify, "Compare C with a double-precision reference");
   command->add_option("--out", flags->out, "Write C's bytes to this file");

@@ -22,7 +22,7 @@ bool ParseDescription(absl::string_view text, TensorFlag* flag) {
   if (dims_colon == absl::string_view::npos || dims_colon == 0) return false;
   const size_t dtype_colon = text.rfind(':', dims_colon - 1);
   if (dtype_colon == absl::string_view::npos) return false;
-  const auto dtype = ParseDType(text.substr(dtype_colon + 1, dims_colon - dtype_colon - 1));
+  const auto dtype = ParseStoredDType(text.substr(dtype_colon + 1, dims_colon - dtype_colon - 1));
   if (!dtype.has_value()) return false;
   flag->shape.clear();
   for (const absl::string_view part : absl::StrSplit(text.substr(dims_colon + 1), 'x')) {
@@ -38,8 +38,7 @@ bool ParseDescription(absl::string_view text, TensorFlag* flag) {
 absl::StatusOr<TensorFlag> ParseTensorFlag(absl::string_view text) {
   TensorFlag flag;
   // The first '=' that a description stands before, as names and files may hold others.
-  for (size_t equals = text.find('='); equals != absl::string_view::npos;
-       equals = text.find('=', equals + 1)) {
+  for (size_t equals = text.find('='); equals != absl::string_view::npos; equals = text.find('=', equals + 1)) {
     if (!ParseDescription(text.substr(0, equals), &flag)) continue;
     absl::string_view source = text.substr(equals + 1);
     if (absl::ConsumePrefix(&source, "random:")) {
@@ -70,13 +69,16 @@ absl::StatusOr<v1::Tensor> LoadTensor(const TensorFlag& flag) {
   for (const int64_t dim : flag.shape) {
     tensor.add_shape(dim);
     if (dim <= 0 || elements > kMaxElements / dim) {
-      return absl::InvalidArgumentError(absl::StrCat("--tensor ", flag.name,
-                                                     ": dimensions must be positive, and at most ",
-                                                     kMaxElements, " elements together"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--tensor ", flag.name, ": dimensions must be positive, and at most ", kMaxElements, " elements together"));
     }
     elements *= dim;
   }
   if (flag.seed.has_value()) {
+    if (ParseDType(StoredDTypeName(flag.dtype)) == std::nullopt) {
+      return absl::InvalidArgumentError(absl::StrCat("--tensor ", flag.name, ": ", StoredDTypeName(flag.dtype),
+                                                     " can't be drawn at random; give a file"));
+    }
     auto bytes = RandomMatrix({*flag.seed, 0, OperandStream::kW}, flag.dtype, 1, elements);
     if (!bytes.ok()) return bytes.status();
     tensor.set_data(*std::move(bytes));
@@ -84,10 +86,10 @@ absl::StatusOr<v1::Tensor> LoadTensor(const TensorFlag& flag) {
   }
   auto bytes = ReadFile(flag.file);
   if (!bytes.ok()) return bytes.status();
-  const int64_t expected = elements * DTypeBytes(flag.dtype);
+  const int64_t expected = elements * StoredDTypeBytes(flag.dtype);
   if (static_cast<int64_t>(bytes->size()) != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(flag.file, ": holds ", bytes->size(),
-                                                   " bytes, the tensor's shape needs ", expected));
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag.file, ": holds ", bytes->size(), " bytes, the tensor's shape needs ", expected));
   }
   tensor.set_data(*std::move(bytes));
   return tensor;

@@ -24,14 +24,13 @@ struct Flags {
 
 void PrintValid(const v1::ValidateWaveResponse& response, std::ostream& out) {
   const v1::EffectiveSpec& effective = response.effective();
-  out << "valid: " << effective.kernel() << " on " << effective.device() << ", tiles "
-      << effective.tiles_listed() << " listed and " << effective.tiles_appended()
-      << " appended, tokens " << response.tokens().prefetch_tokens() << " prefetch and "
-      << response.tokens().tile_tokens() << " tiles, window [" << response.tokens().swap_begin()
+  out << "valid: " << effective.kernel() << " on " << effective.device() << ", tiles " << effective.tiles_listed()
+      << " listed and " << effective.tiles_appended() << " appended, tokens " << response.tokens().prefetch_tokens()
+      << " prefetch and " << response.tokens().tile_tokens() << " tiles, window [" << response.tokens().swap_begin()
       << ", " << response.tokens().swap_end() << ")\n";
   for (const v1::Downgrade& downgrade : effective.downgrades()) {
-    out << "  " << downgrade.field() << ": " << downgrade.requested() << " runs as "
-        << downgrade.executed() << ": " << downgrade.reason() << '\n';
+    out << "  " << downgrade.field() << ": " << downgrade.requested() << " runs as " << downgrade.executed() << ": "
+        << downgrade.reason() << '\n';
   }
   out << std::flush;
 }
@@ -56,8 +55,7 @@ int ValidatePlan(const Context& context, Client& client, const Plan& plan, const
     if (!response.ok() && IsUnreachable(response.status())) return context.Fail(response.status());
     if (!response.ok()) {
       ++invalid;
-      context.err << "bwrtctl: " << wave.path << ": " << FormatError(response.status())
-                  << std::endl;
+      context.err << "bwrtctl: " << wave.path << ": " << FormatError(response.status()) << std::endl;
     }
     if (context.json) {
       Json result;
@@ -108,17 +106,13 @@ int RunValidate(const Context& context, const Flags& flags) {
 void AddValidateCommand(CLI::App& app, Context& context) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("validate", "Check waves without running them");
-  command
-      ->add_option("FILE", flags->file,
-                   "A bwrt.v1.SubmitWaveRequest in JSON, or a planner's waves; - for stdin")
+  command->add_option("FILE", flags->file, "A bwrt.v1.SubmitWaveRequest in JSON, or a planner's waves; - for stdin")
       ->required();
   command->add_option("--model", flags->model, "Model whose weights and window the waves obey");
   command->add_option("--k", flags->k, "Depth of a planner's waves")->capture_default_str();
-  AddDType(*command, "--dtype", &flags->dtype,
-           "Type of a planner's waves: f32 (default), f16, bf16");
-  command->callback([&context, flags] {
-    context.command = [&context, flags] { return RunValidate(context, *flags); };
-  });
+  AddDType(*command, "--dtype", &flags->dtype, "Type of a planner's waves: f32 (default), f16, bf16");
+  command->callback(
+      [&context, flags] { context.command = [&context, flags] { return RunValidate(context, *flags); }; });
 }
 
 }  // namespace bwrt::client

@@ -45,8 +45,8 @@ int RunWatch(const Context& context, const std::string& model, uint64_t count) {
   const auto watch = (*client)->WatchModel(model);
   return Follow(context, *watch, count, [&context](const v1::ModelEvent& event) {
     context.out << absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::LocalTimeZone()) << "  "
-                << absl::CHexEscape(event.model()) << "  "
-                << v1::ModelEvent::Kind_Name(event.kind()) << "  version " << event.version();
+                << absl::CHexEscape(event.model()) << "  " << v1::ModelEvent::Kind_Name(event.kind()) << "  version "
+                << event.version();
     if (!event.label().empty()) context.out << " '" << absl::CHexEscape(event.label()) << "'";
     context.out << "  window " << (event.window_open() ? "open" : "closed");
     if (event.dropped() > 0) context.out << "  (" << event.dropped() << " events lost before)";
@@ -91,19 +91,15 @@ void AddWatchCommands(CLI::App& app, Context& context) {
   watch->add_option("MODEL", watch_flags->model, "The model; default: default");
   watch->add_option("--count", watch_flags->count, "End after so many events; default: never");
   watch->callback([&context, watch_flags] {
-    context.command = [&context, watch_flags] {
-      return RunWatch(context, watch_flags->model, watch_flags->count);
-    };
+    context.command = [&context, watch_flags] { return RunWatch(context, watch_flags->model, watch_flags->count); };
   });
 
   auto sample_flags = std::make_shared<SampleFlags>();
   CLI::App* sample = app.add_subcommand("sample", "How busy the device was, and what to change");
   sample->add_option("--device", sample_flags->device, "Default: the first");
   CLI::Option* watch_flag = sample->add_flag("--watch", sample_flags->watch, "Go on sampling");
-  AddDuration(*sample, "--interval", &sample_flags->interval, "With --watch; default 1s")
-      ->needs(watch_flag);
-  sample->add_option("--count", sample_flags->count, "With --watch: end after so many samples")
-      ->needs(watch_flag);
+  AddDuration(*sample, "--interval", &sample_flags->interval, "With --watch; default 1s")->needs(watch_flag);
+  sample->add_option("--count", sample_flags->count, "With --watch: end after so many samples")->needs(watch_flag);
   sample->callback([&context, sample_flags] {
     context.command = [&context, sample_flags] { return RunSample(context, *sample_flags); };
   });

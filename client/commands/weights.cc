@@ -53,8 +53,7 @@ absl::StatusOr<v1::SetWeightsRequest> MakeRequest(const SetFlags& flags) {
   request.set_model(flags.model);
   request.set_label(flags.label);
   request.set_policy(flags.policy);
-  if (flags.wait_timeout.has_value())
-    *request.mutable_wait_timeout() = ToProto(*flags.wait_timeout);
+  if (flags.wait_timeout.has_value()) *request.mutable_wait_timeout() = ToProto(*flags.wait_timeout);
   if (flags.hold_after.has_value()) *request.mutable_hold_after() = ToProto(*flags.hold_after);
   if (flags.base_version.has_value()) request.set_base_version(*flags.base_version);
   for (const std::string& text : flags.tensors) {
@@ -77,8 +76,8 @@ int RunSet(const Context& context, const SetFlags& flags) {
   if (context.json) {
     PrintJson(ToJson(*response), context.out);
   } else {
-    context.out << response->model() << ": version " << response->previous_version() << " -> "
-                << response->version() << " after " << FormatSeconds(response->waited_seconds());
+    context.out << response->model() << ": version " << response->previous_version() << " -> " << response->version()
+                << " after " << FormatSeconds(response->waited_seconds());
     if (response->held_seconds() > 0) {
       context.out << ", holding new waves for " << FormatSeconds(response->held_seconds());
     }
@@ -89,15 +88,12 @@ int RunSet(const Context& context, const SetFlags& flags) {
 
 void AddSetCommand(CLI::App& weights, Context& context) {
   auto flags = std::make_shared<SetFlags>();
-  CLI::App* command =
-      weights.add_subcommand("set", "Replace tensors of a model, all at once, as its next version");
-  command->add_option("MODEL", flags->model, "The model; it is created where it does not exist")
-      ->required();
+  CLI::App* command = weights.add_subcommand("set", "Replace tensors of a model, all at once, as its next version");
+  command->add_option("MODEL", flags->model, "The model; it is created where it does not exist")->required();
   command
-      ->add_option(
-          "--tensor", flags->tensors,
-          "One tensor: its name, type, dimensions, and a file of raw little-endian elements "
-          "or the seed of random ones; repeatable")
+      ->add_option("--tensor", flags->tensors,
+                   "One tensor: its name, type, dimensions, and a file of raw little-endian elements "
+                   "or the seed of random ones; repeatable")
       ->required()
       ->allow_extra_args(false)
       ->type_name("NAME:DTYPE:DIMSxDIMS=FILE|random:SEED");
@@ -110,13 +106,9 @@ void AddSetCommand(CLI::App& weights, Context& context) {
                    "no wave runs")
       ->transform(CLI::CheckedTransformer(policies, CLI::ignore_case));
   AddDuration(*command, "--wait-timeout", &flags->wait_timeout, "How long wait waits; default 30s");
-  AddDuration(*command, "--hold-after", &flags->hold_after,
-              "After how long wait holds new waves back; default never");
-  command->add_option("--base-version", flags->base_version,
-                      "Refuse unless this is the current version");
-  command->callback([&context, flags] {
-    context.command = [&context, flags] { return RunSet(context, *flags); };
-  });
+  AddDuration(*command, "--hold-after", &flags->hold_after, "After how long wait holds new waves back; default never");
+  command->add_option("--base-version", flags->base_version, "Refuse unless this is the current version");
+  command->callback([&context, flags] { context.command = [&context, flags] { return RunSet(context, *flags); }; });
 }
 
 }  // namespace
@@ -125,12 +117,9 @@ void AddWeightsCommands(CLI::App& app, Context& context) {
   CLI::App* weights = app.add_subcommand("weights", "Models and their tensors");
   weights->require_subcommand(1);
   auto model = std::make_shared<std::string>();
-  CLI::App* list =
-      weights->add_subcommand("list", "All models, or one with its tensors and window");
+  CLI::App* list = weights->add_subcommand("list", "All models, or one with its tensors and window");
   list->add_option("MODEL", *model, "Show this one");
-  list->callback([&context, model] {
-    context.command = [&context, model] { return RunList(context, *model); };
-  });
+  list->callback([&context, model] { context.command = [&context, model] { return RunList(context, *model); }; });
   AddSetCommand(*weights, context);
 }
 

@@ -40,8 +40,7 @@ class StreamReader {
 };
 
 template <typename Req, typename Resp>
-class BidiStream final
-    : public ResponseStream<grpc::ServerAsyncReaderWriter<Resp, Req>, Resp> {
+class BidiStream final : public ResponseStream<grpc::ServerAsyncReaderWriter<Resp, Req>, Resp> {
  public:
   using ReaderWriter = grpc::ServerAsyncReaderWriter<Resp, Req>;
   // Makes the reader of a stream that has just been opened, and typically calls ReadNext.
@@ -56,8 +55,8 @@ class BidiStream final
 
   static void Arm(std::shared_ptr<const Method> method) {
     auto* call = new BidiStream(method);
-    const bool armed = method->gate->Run(
-        [&] { method->request(&call->context_, &call->stream_, &call->request_tag_); });
+    const bool armed =
+        method->gate->Run([&] { method->request(&call->context_, &call->stream_, &call->request_tag_); });
     if (!armed) delete call;
   }
 
@@ -76,8 +75,7 @@ class BidiStream final
 
  private:
   explicit BidiStream(std::shared_ptr<const Method> method)
-      : ResponseStream<ReaderWriter, Resp>(method->gate, method->options.max_pending),
-        method_(std::move(method)) {}
+      : ResponseStream<ReaderWriter, Resp>(method->gate, method->options.max_pending), method_(std::move(method)) {}
 
   void OnRequest(bool ok) {
     if (!ok) {
@@ -150,14 +148,13 @@ template <typename Service, typename Base, typename Req, typename Resp>
 void ServeBidi(CompletionLoop* loop, Service* service,
                void (Base::*request)(grpc::ServerContext*, grpc::ServerAsyncReaderWriter<Resp, Req>*,
                                      grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
-               StreamOptions options,
-               std::type_identity_t<typename BidiStream<Req, Resp>::Handler> handler) {
+               StreamOptions options, std::type_identity_t<typename BidiStream<Req, Resp>::Handler> handler) {
   using Call = BidiStream<Req, Resp>;
   auto method = std::make_shared<typename Call::Method>();
   method->gate = loop->gate();
   method->options = options;
-  method->request = [service, request, queue = loop->queue()](
-                        grpc::ServerContext* context, typename Call::ReaderWriter* stream, Tag* tag) {
+  method->request = [service, request, queue = loop->queue()](grpc::ServerContext* context,
+                                                              typename Call::ReaderWriter* stream, Tag* tag) {
     (service->*request)(context, stream, queue, queue, tag);
   };
   method->handler = std::move(handler);

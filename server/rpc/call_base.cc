@@ -13,18 +13,16 @@ std::optional<std::chrono::steady_clock::time_point> FromGpr(gpr_timespec deadli
   const gpr_timespec left = gpr_time_sub(deadline, gpr_now(deadline.clock_type));
   // Clients write "no deadline" as a very distant one, too; beyond a century the sum below could overflow.
   if (left.tv_sec > int64_t{100} * 365 * 24 * 3600) return std::nullopt;
-  return std::chrono::steady_clock::now() + std::chrono::seconds(left.tv_sec) +
-         std::chrono::nanoseconds(left.tv_nsec);
+  return std::chrono::steady_clock::now() + std::chrono::seconds(left.tv_sec) + std::chrono::nanoseconds(left.tv_nsec);
 }
 
 }  // namespace
 
-CallBase::CallBase(std::shared_ptr<OpGate> gate) : gate_(std::move(gate)) {
-  context_.AsyncNotifyWhenDone(&done_tag_);
-}
+CallBase::CallBase(std::shared_ptr<OpGate> gate) : gate_(std::move(gate)) { context_.AsyncNotifyWhenDone(&done_tag_); }
 
 void CallBase::Started() {
   references_.store(2, std::memory_order_relaxed);
+  gate_->Expect();  // The end note.
   deadline_ = FromGpr(context_.raw_deadline());
 }
 

@@ -4,8 +4,7 @@
 
 namespace bwrt::server {
 
-CompletionLoop::CompletionLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
-    : queue_(std::move(queue)) {}
+CompletionLoop::CompletionLoop(std::unique_ptr<grpc::ServerCompletionQueue> queue) : queue_(std::move(queue)) {}
 
 CompletionLoop::~CompletionLoop() { Stop(); }
 
@@ -18,19 +17,19 @@ void CompletionLoop::Start() {
 
 void CompletionLoop::Stop() {
   if (std::exchange(stopped_, true)) return;
-  gate_->Close();
+  if (!thread_.joinable()) Start();  // Also a queue that was never polled must be drained.
+  gate_->CloseAndDrain();
   queue_->Shutdown();
-  if (thread_.joinable()) {
-    thread_.join();
-  } else {
-    Poll();  // Never started, but a queue must be drained before it is destroyed.
-  }
+  thread_.join();
 }
 
 void CompletionLoop::Poll() {
   void* tag = nullptr;
   bool ok = false;
-  while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->OnComplete(ok);
+  while (queue_->Next(&tag, &ok)) {
+    static_cast<Tag*>(tag)->OnComplete(ok);
+    gate_->Completed();
+  }
 }
 
 }  // namespace bwrt::server

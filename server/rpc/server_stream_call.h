@@ -37,9 +37,8 @@ class ServerStream final : public ResponseStream<grpc::ServerAsyncWriter<Resp>, 
 
   static void Arm(std::shared_ptr<const Method> method) {
     auto* call = new ServerStream(method);
-    const bool armed = method->gate->Run([&] {
-      method->request(&call->context_, &call->request_, &call->stream_, &call->request_tag_);
-    });
+    const bool armed = method->gate->Run(
+        [&] { method->request(&call->context_, &call->request_, &call->stream_, &call->request_tag_); });
     if (!armed) delete call;
   }
 
@@ -47,8 +46,7 @@ class ServerStream final : public ResponseStream<grpc::ServerAsyncWriter<Resp>, 
 
  private:
   explicit ServerStream(std::shared_ptr<const Method> method)
-      : ResponseStream<Writer, Resp>(method->gate, method->options.max_pending),
-        method_(std::move(method)) {}
+      : ResponseStream<Writer, Resp>(method->gate, method->options.max_pending), method_(std::move(method)) {}
 
   void OnRequest(bool ok) {
     if (!ok) {
@@ -69,18 +67,15 @@ class ServerStream final : public ResponseStream<grpc::ServerAsyncWriter<Resp>, 
 // Serves a method of `service`, which must outlive the loop, from now on. The server must be running.
 template <typename Service, typename Base, typename Req, typename Resp>
 void ServeServerStream(CompletionLoop* loop, Service* service,
-                       void (Base::*request)(grpc::ServerContext*, Req*,
-                                             grpc::ServerAsyncWriter<Resp>*, grpc::CompletionQueue*,
-                                             grpc::ServerCompletionQueue*, void*),
-                       StreamOptions options,
-                       std::type_identity_t<typename ServerStream<Req, Resp>::Handler> handler) {
+                       void (Base::*request)(grpc::ServerContext*, Req*, grpc::ServerAsyncWriter<Resp>*,
+                                             grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+                       StreamOptions options, std::type_identity_t<typename ServerStream<Req, Resp>::Handler> handler) {
   using Call = ServerStream<Req, Resp>;
   auto method = std::make_shared<typename Call::Method>();
   method->gate = loop->gate();
   method->options = options;
-  method->request = [service, request, queue = loop->queue()](
-                        grpc::ServerContext* context, Req* message, typename Call::Writer* writer,
-                        Tag* tag) {
+  method->request = [service, request, queue = loop->queue()](grpc::ServerContext* context, Req* message,
+                                                              typename Call::Writer* writer, Tag* tag) {
     (service->*request)(context, message, writer, queue, queue, tag);
   };
   method->handler = std::move(handler);

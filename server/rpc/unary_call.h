@@ -37,9 +37,8 @@ class UnaryCall final : public CallBase {
   // Offers gRPC one call. Its successors follow by themselves until the gate closes.
   static void Arm(std::shared_ptr<const Method> method) {
     auto* call = new UnaryCall(method);
-    const bool armed = method->gate->Run([&] {
-      method->request(&call->context_, &call->request_, &call->responder_, &call->request_tag_);
-    });
+    const bool armed = method->gate->Run(
+        [&] { method->request(&call->context_, &call->request_, &call->responder_, &call->request_tag_); });
     if (!armed) delete call;
   }
 
@@ -66,8 +65,7 @@ class UnaryCall final : public CallBase {
   }
 
  private:
-  explicit UnaryCall(std::shared_ptr<const Method> method)
-      : CallBase(method->gate), method_(std::move(method)) {}
+  explicit UnaryCall(std::shared_ptr<const Method> method) : CallBase(method->gate), method_(std::move(method)) {}
 
   void OnRequest(bool ok) {
     if (!ok) {
@@ -92,16 +90,14 @@ class UnaryCall final : public CallBase {
 // Serves a method of `service`, which must outlive the loop, from now on. The server must be running.
 template <typename Service, typename Base, typename Req, typename Resp>
 void ServeUnary(CompletionLoop* loop, Service* service,
-                void (Base::*request)(grpc::ServerContext*, Req*,
-                                      grpc::ServerAsyncResponseWriter<Resp>*, grpc::CompletionQueue*,
-                                      grpc::ServerCompletionQueue*, void*),
+                void (Base::*request)(grpc::ServerContext*, Req*, grpc::ServerAsyncResponseWriter<Resp>*,
+                                      grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
                 std::type_identity_t<typename UnaryCall<Req, Resp>::Handler> handler) {
   using Call = UnaryCall<Req, Resp>;
   auto method = std::make_shared<typename Call::Method>();
   method->gate = loop->gate();
-  method->request = [service, request, queue = loop->queue()](
-                        grpc::ServerContext* context, Req* message,
-                        typename Call::Responder* responder, Tag* tag) {
+  method->request = [service, request, queue = loop->queue()](grpc::ServerContext* context, Req* message,
+                                                              typename Call::Responder* responder, Tag* tag) {
     (service->*request)(context, message, responder, queue, queue, tag);
   };
   method->handler = std::move(handler);

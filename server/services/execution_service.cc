@@ -1,5 +1,7 @@
 #include "server/services/execution_service.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -22,11 +24,12 @@ using CapabilitiesCall = UnaryCall<v1::GetCapabilitiesRequest, v1::GetCapabiliti
 void Submit(runtime::Runtime* runtime, const std::shared_ptr<SubmitCall>& call) {
   runtime::WaveRequest request = DecodeWave(call->request(), call);
   request.deadline = call->deadline();
-  auto ticket = runtime->Submit(std::move(request), [call](const runtime::Wave& wave,
-                                                           absl::StatusOr<runtime::WaveResult> result) {
-    if (result.ok()) EncodeResult(wave, *std::move(result), call->response());
-    call->Finish(result.status());
-  });
+  auto ticket = runtime->Submit(std::move(request),
+                                [call](const runtime::Wave& wave, absl::StatusOr<runtime::WaveResult> result) {
+                                  if (!result.ok()) return call->Finish(result.status());
+                                  EncodeResult(wave, *std::move(result), call->response());
+                                  call->Finish(absl::OkStatus());
+                                });
   if (!ticket.ok()) return call->Finish(ticket.status());
   call->OnCancel([runtime, ticket = *std::move(ticket)] { runtime->Cancel(ticket); });
 }
@@ -41,6 +44,7 @@ void Validate(runtime::Runtime* runtime, const std::shared_ptr<ValidateCall>& ca
     TileCoord* tile = call->response()->add_order();
     tile->set_m(order[i].m);
     tile->set_n(order[i].n);
+    if (preview->wave.traversal.IsAppended(i)) call->response()->add_appended(static_cast<uint32_t>(i));
   }
   call->Finish(absl::OkStatus());
 }
@@ -96,31 +100,38 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
 ExecutionService::ExecutionService(runtime::Runtime* runtime, v1::Build build)
     : runtime_(runtime), capabilities_(Describe(*runtime, std::move(build))), streams_(kMaxWaveStreams) {}
 
+void ExecutionService::Async::RequestStreamWaveBytes(
+    grpc::ServerContext* context, grpc::ServerAsyncReaderWriter<v1::StreamWavesResponse, grpc::ByteBuffer>* stream,
+    grpc::CompletionQueue* call_queue, grpc::ServerCompletionQueue* notification_queue, void* tag) {
+  // gRPC counts methods as the proto lists them.
+  static const int index =
+      google::protobuf::DescriptorPool::generated_pool()->FindMethodByName("bwrt.v1.Execution.StreamWaves")->index();
+  RequestAsyncBidiStreaming(index, context, stream, call_queue, notification_queue, tag);
+}
+
 void ExecutionService::Serve(CompletionLoop* loop) {
-  using Async = v1::Execution::AsyncService;
   ServeUnary(loop, &service_, &Async::RequestSubmitWave,
              [this](const std::shared_ptr<SubmitCall>& call) { Submit(runtime_, call); });
   ServeUnary(loop, &service_, &Async::RequestValidateWave,
              [this](const std::shared_ptr<ValidateCall>& call) { Validate(runtime_, call); });
   ServeUnary(loop, &service_, &Async::RequestCancelWave,
              [this](const std::shared_ptr<CancelCall>& call) { Cancel(runtime_, call); });
-  ServeUnary(loop, &service_, &Async::RequestGetCapabilities,
-             [this](const std::shared_ptr<CapabilitiesCall>& call) {
-               *call->response() = capabilities_;
-               call->Finish(absl::OkStatus());
-             });
-  ServeBidi(loop, &service_, &Async::RequestStreamWaves, {.max_pending = WaveStream::kMaxInFlight},
-            [this](const std::shared_ptr<WaveStream::Stream>& stream)
-                -> std::shared_ptr<StreamReader<v1::StreamWavesRequest>> {
-              auto reader = std::make_shared<WaveStream>(
-                  stream, runtime_, [this](const WaveStream* ended) { streams_.Remove(ended); });
-              if (absl::Status status = streams_.Add(reader); !status.ok()) {
-                stream->Finish(status);
-                return reader;
-              }
-              reader->Start();
-              return reader;
-            });
+  ServeUnary(loop, &service_, &Async::RequestGetCapabilities, [this](const std::shared_ptr<CapabilitiesCall>& call) {
+    *call->response() = capabilities_;
+    call->Finish(absl::OkStatus());
+  });
+  ServeBidi(
+      loop, &service_, &Async::RequestStreamWaveBytes, {.max_pending = WaveStream::kMaxInFlight},
+      [this](const std::shared_ptr<WaveStream::Stream>& stream) -> std::shared_ptr<StreamReader<grpc::ByteBuffer>> {
+        auto reader =
+            std::make_shared<WaveStream>(stream, runtime_, [this](const WaveStream* ended) { streams_.Remove(ended); });
+        if (absl::Status status = streams_.Add(reader); !status.ok()) {
+          stream->Finish(status);
+          return reader;
+        }
+        reader->Start();
+        return reader;
+      });
 }
 
 void ExecutionService::CloseStreams() {

@@ -25,10 +25,19 @@ class ExecutionService {
   void CloseStreams();
 
  private:
+  // The generated service, with StreamWaves' requests as bytes (see WaveStream).
+  class Async final : public v1::Execution::AsyncService {
+   public:
+    void RequestStreamWaveBytes(grpc::ServerContext* context,
+                                grpc::ServerAsyncReaderWriter<v1::StreamWavesResponse, grpc::ByteBuffer>* stream,
+                                grpc::CompletionQueue* call_queue, grpc::ServerCompletionQueue* notification_queue,
+                                void* tag);
+  };
+
   runtime::Runtime* const runtime_;
   v1::GetCapabilitiesResponse capabilities_;  // Constant after construction.
   OpenStreams<WaveStream> streams_;
-  v1::Execution::AsyncService service_;
+  Async service_;
 };
 
 }  // namespace bwrt::server

@@ -33,8 +33,10 @@ runtime::SetWeightsRequest DecodeSetWeights(v1::SetWeightsRequest&& request) {
   out.model = std::move(*request.mutable_model());
   out.tensors.reserve(static_cast<size_t>(request.tensors_size()));
   for (v1::Tensor& tensor : *request.mutable_tensors()) {
-    out.tensors.push_back({std::move(*tensor.mutable_name()), static_cast<runtime::DTypeWish>(tensor.dtype()),
-                           {tensor.shape().begin(), tensor.shape().end()}, std::move(*tensor.mutable_data())});
+    out.tensors.push_back({std::move(*tensor.mutable_name()),
+                           static_cast<runtime::DTypeWish>(tensor.dtype()),
+                           {tensor.shape().begin(), tensor.shape().end()},
+                           std::move(*tensor.mutable_data())});
   }
   out.label = std::move(*request.mutable_label());
   out.policy = static_cast<int>(request.policy());
@@ -83,7 +85,7 @@ void EncodeWindow(const runtime::WindowStatus& window, v1::WindowState* out) {
 void EncodeTensor(const runtime::NamedTensor& tensor, v1::TensorInfo* out) {
   const runtime::TensorType& type = tensor.tensor->type();
   out->set_name(tensor.name);
-  out->set_dtype(EncodeDType(type.dtype));
+  out->set_dtype(static_cast<DType>(type.dtype.code()));
   for (const int64_t d : type.shape) out->add_shape(d);
   out->set_bytes(static_cast<uint64_t>(type.bytes().value()));
   out->set_version(tensor.version.value());

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "runtime/error.h"
 #include "runtime/drain.h"
+#include "runtime/error.h"
 #include "runtime/mutex.h"
 
 namespace bwrt::server {
@@ -31,7 +31,8 @@ class OpenStreams {
       details.reason = "TOO_MANY_STREAMS";
       details.retry_after = std::chrono::seconds(5);
       return runtime::MakeError(absl::StatusCode::kResourceExhausted,
-                                absl::StrCat(streams_.size(), " such streams are open, which is the limit; close one "
+                                absl::StrCat(streams_.size(),
+                                             " such streams are open, which is the limit; close one "
                                              "or retry later"),
                                 details);
     }

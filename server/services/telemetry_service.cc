@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/drain.h"
+#include "runtime/error.h"
 #include "runtime/mutex.h"
+#include "runtime/prefetcher.h"
 #include "runtime/readings.h"
 #include "runtime/violations.h"
 #include "server/rpc/unary_call.h"
@@ -33,6 +35,54 @@ void Encode(const runtime::Runtime::DeviceSample& from, v1::SampleResponse* to) 
     out->set_ratio(advice.ratio);
     out->set_text(advice.text);
   }
+}
+
+using PagesCall = UnaryCall<v1::ListPagesRequest, v1::ListPagesResponse>;
+
+constexpr uint32_t kDefaultPages = 100;
+constexpr uint32_t kMaxPages = 10'000;
+constexpr size_t kMaxPageData = size_t{4} << 20;
+
+void ListPages(const runtime::Runtime& runtime, const std::shared_ptr<PagesCall>& call) {
+  const v1::ListPagesRequest& request = call->request();
+  const runtime::Prefetcher* prefetcher = runtime.prefetcher();
+  if (prefetcher == nullptr) {
+    return call->Finish(runtime::MakeError(absl::StatusCode::kFailedPrecondition, "NO_PAGE_SOURCE",
+                                           "this daemon has no page source; start it with --pages"));
+  }
+  runtime::Violations bad;
+  const int64_t layer = request.layer().empty() ? 0 : runtime::LayerNumber(request.layer());
+  if (layer < 0) bad.Add("layer", "LAYER_NUMBER", runtime::Quoted(request.layer()), "use digits");
+  if (request.max_pages() > kMaxPages) {
+    bad.Add("max_pages", "OUT_OF_RANGE", request.max_pages(), "at most ", kMaxPages, "; page with layer and start_pid");
+  }
+  if (!bad.empty()) return call->Finish(bad.Take("request"));
+
+  const runtime::PageCache& cache = prefetcher->cache();
+  const runtime::PageCounts totals = prefetcher->totals();
+  v1::PageCache* state = call->response()->mutable_cache();
+  state->set_page_bytes(static_cast<uint64_t>(prefetcher->source().page_bytes()));
+  state->set_capacity_bytes(static_cast<uint64_t>(cache.capacity().value()));
+  state->set_used_bytes(static_cast<uint64_t>(cache.used().value()));
+  state->set_pages(cache.pages());
+  state->set_reader(prefetcher->reader_name());
+  state->set_hits(static_cast<uint64_t>(totals.hit));
+  state->set_misses(static_cast<uint64_t>(totals.miss));
+  state->set_late(static_cast<uint64_t>(totals.late));
+  state->set_read_bytes(static_cast<uint64_t>(totals.bytes));
+  size_t data = 0;
+  const uint32_t limit = request.max_pages() == 0 ? kDefaultPages : request.max_pages();
+  for (const auto& [key, page] : cache.List({layer, request.start_pid()}, limit)) {
+    v1::CachedPage* out = call->response()->add_pages();
+    out->set_layer(absl::StrCat(key.layer));
+    out->set_pid(key.page);
+    out->set_bytes(page->size());
+    if (request.with_data() && data + page->size() <= kMaxPageData) {
+      data += page->size();
+      out->set_data(page->data(), page->size());
+    }
+  }
+  call->Finish(absl::OkStatus());
 }
 
 // Samples to one client, one an interval. Its alarm keeps only a weak reference: the RPC owns it.
@@ -95,6 +145,8 @@ void TelemetryService::Serve(CompletionLoop* loop) {
     if (sample.ok()) Encode(*sample, call->response());
     call->Finish(sample.status());
   });
+  ServeUnary(loop, &service_, &Async::RequestListPages,
+             [this](const std::shared_ptr<PagesCall>& call) { ListPages(*runtime_, call); });
   ServeServerStream(loop, &service_, &Async::RequestWatchSamples, {.max_pending = 2},
                     [this](const std::shared_ptr<WatchStream>& stream) { Watch(stream); });
 }
@@ -113,8 +165,7 @@ void TelemetryService::Watch(const std::shared_ptr<WatchStream>& stream) {
     return stream->Finish(sample.status());
   }
   if (absl::Status status = watches_.Add(stream); !status.ok()) return stream->Finish(status);
-  const auto ticker =
-      std::make_shared<Ticker<WatchStream>>(runtime_, clock_, stream, request.device(), interval);
+  const auto ticker = std::make_shared<Ticker<WatchStream>>(runtime_, clock_, stream, request.device(), interval);
   ticker->Tick();
   // The callback holds stream and ticker until the client goes away or the daemon drains.
   stream->OnCancel([this, stream, ticker] {

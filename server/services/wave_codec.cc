@@ -89,6 +89,8 @@ runtime::WaveRequest DecodeWave(const v1::SubmitWaveRequest& wave, std::shared_p
   out.required_version = wave.required_version();
   out.whitelist_digest = wave.whitelist_digest();
   out.priority = wave.priority();
+  out.rows.reserve(static_cast<size_t>(wave.rows_size()));
+  for (const v1::RowRange& range : wave.rows()) out.rows.push_back({range.id(), range.begin(), range.end()});
   if (wave.has_timeout()) out.timeout = FromProto(wave.timeout());
   out.owner = std::move(owner);
   return out;
@@ -136,7 +138,7 @@ void EncodeEffective(const runtime::Wave& wave, const runtime::EffectiveSpec& ef
   out->set_tiles_appended(static_cast<uint64_t>(wave.traversal.appended()));
   out->set_tiles_dropped(static_cast<uint64_t>(wave.traversal.dropped));
   out->set_tiles_omitted(static_cast<uint64_t>(wave.traversal.omitted));
-  out->set_unlisted_shape(wave.unlisted);
+  out->set_unlisted_shape(wave.tolerated);
   for (const runtime::Downgrade& d : effective.downgrades) {
     v1::Downgrade* to = out->add_downgrades();
     to->set_field(d.field);

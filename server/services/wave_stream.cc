@@ -1,10 +1,13 @@
 #include "server/services/wave_stream.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "runtime/drain.h"
+#include "runtime/error.h"
 #include "server/services/wave_codec.h"
 #include "server/status.h"
 
@@ -25,7 +28,14 @@ void WaveStream::Start() {
   Proceed();
 }
 
-void WaveStream::OnRead(std::shared_ptr<v1::StreamWavesRequest> request) {
+void WaveStream::OnRead(std::shared_ptr<grpc::ByteBuffer> bytes) {
+  const auto request = std::make_shared<v1::StreamWavesRequest>();
+  // A buffer may also be invalid because the client died in the middle of the message.
+  if (!bytes->Valid() ||
+      !grpc::SerializationTraits<v1::StreamWavesRequest>::Deserialize(bytes.get(), request.get()).ok()) {
+    return CloseWith(runtime::MakeError(absl::StatusCode::kInvalidArgument, "UNDECODABLE",
+                                        "a message of the stream is no bwrt.v1.StreamWavesRequest"));
+  }
   const uint64_t sequence = request->sequence();
   uint64_t id;
   {
@@ -37,8 +47,8 @@ void WaveStream::OnRead(std::shared_ptr<v1::StreamWavesRequest> request) {
   wave.deadline = stream_->deadline();
   // Strong: a wave in flight keeps its stream, which must outlive the client's half-close.
   auto ticket = runtime_->Submit(
-      std::move(wave), [self = shared_from_this(), id, sequence](const runtime::Wave& done,
-                                                                 absl::StatusOr<runtime::WaveResult> result) {
+      std::move(wave),
+      [self = shared_from_this(), id, sequence](const runtime::Wave& done, absl::StatusOr<runtime::WaveResult> result) {
         v1::StreamWavesResponse response;
         response.set_sequence(sequence);
         if (result.ok()) {
@@ -75,10 +85,13 @@ void WaveStream::OnReadsDone() {
   Proceed();
 }
 
-void WaveStream::Close() {
+void WaveStream::Close() { CloseWith(runtime::DrainingError()); }
+
+void WaveStream::CloseWith(const absl::Status& status) {
   {
     runtime::MutexLock lock(mu_);
-    closing_ = true;
+    // A client that has said everything already gets all its answers, and OK.
+    if (closing_.ok() && !reads_done_) closing_ = status;
   }
   Proceed();
 }
@@ -111,11 +124,11 @@ void WaveStream::Proceed() {
   {
     runtime::MutexLock lock(mu_);
     if (over_) return;
-    if ((reads_done_ || closing_) && in_flight_.empty()) {
+    if ((reads_done_ || !closing_.ok()) && in_flight_.empty()) {
       over_ = true;
-      end = reads_done_ ? absl::OkStatus() : runtime::DrainingError();
+      end = closing_;
     } else {
-      read = !reads_done_ && !closing_ && in_flight_.size() + stream_->pending() < kMaxInFlight;
+      read = !reads_done_ && closing_.ok() && in_flight_.size() + stream_->pending() < kMaxInFlight;
       if (!read) return;
     }
   }

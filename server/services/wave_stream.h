@@ -6,6 +6,8 @@
 #ifndef BWRT_SERVER_SERVICES_WAVE_STREAM_H_
 #define BWRT_SERVER_SERVICES_WAVE_STREAM_H_
 
+#include <grpcpp/support/byte_buffer.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,10 +20,10 @@
 
 namespace bwrt::server {
 
-class WaveStream final : public StreamReader<v1::StreamWavesRequest>,
-                         public std::enable_shared_from_this<WaveStream> {
+class WaveStream final : public StreamReader<grpc::ByteBuffer>, public std::enable_shared_from_this<WaveStream> {
  public:
-  using Stream = BidiStream<v1::StreamWavesRequest, v1::StreamWavesResponse>;
+  // Requests come as bytes: gRPC does not tell a typed message that can't be parsed from the client's half-close.
+  using Stream = BidiStream<grpc::ByteBuffer, v1::StreamWavesResponse>;
   static constexpr size_t kMaxInFlight = 64;
 
   // `on_end` is called once the RPC is over for us: finished, or abandoned by the client.
@@ -32,10 +34,12 @@ class WaveStream final : public StreamReader<v1::StreamWavesRequest>,
   // Reads no more, and ends with UNAVAILABLE once everything read is answered.
   void Close();
 
-  void OnRead(std::shared_ptr<v1::StreamWavesRequest> request) override;
+  void OnRead(std::shared_ptr<grpc::ByteBuffer> bytes) override;
   void OnReadsDone() override;
 
  private:
+  // Reads no more, and ends with `status` once everything read is answered.
+  void CloseWith(const absl::Status& status);
   void Answer(uint64_t id, v1::StreamWavesResponse response);
   void OnCancel();
   // Reads on, or finishes, if it is time to.
@@ -49,7 +53,7 @@ class WaveStream final : public StreamReader<v1::StreamWavesRequest>,
   uint64_t last_id_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<uint64_t, runtime::Runtime::WaveTicket> in_flight_ ABSL_GUARDED_BY(mu_);
   bool reads_done_ ABSL_GUARDED_BY(mu_) = false;  // The client has said everything.
-  bool closing_ ABSL_GUARDED_BY(mu_) = false;     // We want no more.
+  absl::Status closing_ ABSL_GUARDED_BY(mu_);     // Not OK: we want no more, and end with this.
   bool over_ ABSL_GUARDED_BY(mu_) = false;
 };
 

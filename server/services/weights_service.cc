@@ -25,11 +25,11 @@ using ListCall = UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>;
 using GetCall = UnaryCall<v1::GetModelRequest, v1::GetModelResponse>;
 
 void Set(runtime::Runtime* runtime, const std::shared_ptr<SetCall>& call) {
-  auto swap = runtime->SetWeights(DecodeSetWeights(call->TakeRequest()),
-                                  [call](absl::StatusOr<runtime::SwapResult> result) {
-                                    if (result.ok()) EncodeSwapResult(*result, call->response());
-                                    call->Finish(result.status());
-                                  });
+  auto swap =
+      runtime->SetWeights(DecodeSetWeights(call->TakeRequest()), [call](absl::StatusOr<runtime::SwapResult> result) {
+        if (result.ok()) EncodeSwapResult(*result, call->response());
+        call->Finish(result.status());
+      });
   if (!swap.ok()) return call->Finish(swap.status());
   // Weak: the swap's callback owns the call.
   call->OnCancel([swap = std::weak_ptr<runtime::WeightSwap>(*swap)] {
@@ -51,8 +51,7 @@ void Get(const runtime::Runtime& runtime, const std::shared_ptr<GetCall>& call) 
   const v1::GetModelRequest& request = call->request();
   if (request.max_tensors() > kMaxTensors) {
     runtime::Violations bad;
-    bad.Add("max_tensors", "OUT_OF_RANGE", request.max_tensors(), "at most ", kMaxTensors,
-            "; page with tensors_after");
+    bad.Add("max_tensors", "OUT_OF_RANGE", request.max_tensors(), "at most ", kMaxTensors, "; page with tensors_after");
     return call->Finish(bad.Take("request"));
   }
   const auto model = runtime.FindModel(request.model());

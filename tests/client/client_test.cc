@@ -91,8 +91,7 @@ TEST_F(ClientTest, DeadlineEndsACall) {
 TEST_F(ClientTest, DefaultDeadlineEndsACall) {
   auto client = Client::Connect(daemon_.address(), {.default_timeout = absl::Milliseconds(50)});
   ASSERT_TRUE(client.ok());
-  EXPECT_EQ((*client)->SubmitWave(Wave(kHangs)).status().code(),
-            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ((*client)->SubmitWave(Wave(kHangs)).status().code(), absl::StatusCode::kDeadlineExceeded);
 }
 
 TEST_F(ClientTest, AWaitForTheWindowLengthensTheDefaultDeadline) {
@@ -120,8 +119,7 @@ TEST_F(ClientTest, AHandleCancelsFromAnotherThread) {
 TEST_F(ClientTest, AHandleCancelledBeforehandIsSticky) {
   CallHandle handle;
   handle.Cancel();
-  EXPECT_EQ(client_->SubmitWave(Wave(kHangs), {.handle = &handle}).status().code(),
-            absl::StatusCode::kCancelled);
+  EXPECT_EQ(client_->SubmitWave(Wave(kHangs), {.handle = &handle}).status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(ClientTest, StreamsPairBySequence) {
@@ -225,6 +223,7 @@ TEST_F(ClientTest, ClientsHaveTheirOwnIds) {
 
 TEST_F(ClientTest, IsThreadSafe) {
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       for (int j = 0; j < 20; ++j) EXPECT_TRUE(client_->SubmitWave(Wave("default")).ok());

@@ -23,9 +23,8 @@
 namespace bwrt::client {
 namespace {
 
-grpc::Status WithDetails(google::rpc::Status status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(),
-                      status.SerializeAsString());
+grpc::Status WithDetails(const google::rpc::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(), status.SerializeAsString());
 }
 
 google::rpc::Status Reason(grpc::StatusCode code, const std::string& reason) {
@@ -84,12 +83,9 @@ struct State {
   }
 };
 
-void FillEcho(const v1::SubmitWaveRequest& request, v1::TokenPlan* tokens,
-              v1::EffectiveSpec* effective) {
+void FillEcho(const v1::SubmitWaveRequest& request, v1::TokenPlan* tokens, v1::EffectiveSpec* effective) {
   const WaveSpec& spec = request.spec();
-  const auto tiles = [](int64_t size, int64_t tile) {
-    return tile > 0 ? (size + tile - 1) / tile : 0;
-  };
+  const auto tiles = [](int64_t size, int64_t tile) { return tile > 0 ? (size + tile - 1) / tile : 0; };
   const int64_t grid = tiles(request.m(), spec.bm()) * tiles(request.n(), spec.bn());
   const int64_t listed = spec.tile_order().empty() ? grid : spec.tile_order_size();
   tokens->set_prefetch_tokens(spec.io_extents_size());
@@ -105,8 +101,8 @@ void FillEcho(const v1::SubmitWaveRequest& request, v1::TokenPlan* tokens,
 grpc::Status RunWave(v1::SubmitWaveRequest request, v1::WaveResult* result) {
   if (request.w().has_tensor()) {
     // Every tensor is the one that `random:5` publishes.
-    request.mutable_w()->set_inline_(*RandomMatrix(
-        {.seed = 5, .wave = 0, .role = OperandStream::kW}, F32, request.k(), request.n()));
+    request.mutable_w()->set_inline_(
+        *RandomMatrix({.seed = 5, .wave = 0, .role = OperandStream::kW}, F32, request.k(), request.n()));
   }
   const auto c = ReferenceC(request);
   if (!c.ok()) {
@@ -133,9 +129,8 @@ class Execution : public v1::Execution::Service {
     return RunWave(*request, result);
   }
 
-  grpc::Status StreamWaves(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<v1::StreamWavesResponse, v1::StreamWavesRequest>* stream) override {
+  grpc::Status StreamWaves(grpc::ServerContext* context,
+                           grpc::ServerReaderWriter<v1::StreamWavesResponse, v1::StreamWavesRequest>* stream) override {
     v1::StreamWavesRequest request;
     while (stream->Read(&request)) {
       if (request.wave().model() == kHangs) return state_.Hang(context);
@@ -190,8 +185,7 @@ class Weights : public v1::Weights::Service {
     response->set_version(7);
     // The deadline the client allowed, which tests want to see.
     response->set_waited_seconds(
-        std::chrono::duration<double>(context->deadline() - std::chrono::system_clock::now())
-            .count());
+        std::chrono::duration<double>(context->deadline() - std::chrono::system_clock::now()).count());
     return grpc::Status::OK;
   }
 
@@ -225,8 +219,7 @@ class Weights : public v1::Weights::Service {
 
 class Telemetry : public v1::Telemetry::Service {
  public:
-  grpc::Status Sample(grpc::ServerContext*, const v1::SampleRequest*,
-                      v1::SampleResponse* response) override {
+  grpc::Status Sample(grpc::ServerContext*, const v1::SampleRequest*, v1::SampleResponse* response) override {
     Fill(response);
     return grpc::Status::OK;
   }

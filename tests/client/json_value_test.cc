@@ -26,8 +26,7 @@ TEST(ParseJson, ReadsEveryKind) {
 }
 
 TEST(ParseJson, KeepsWhatDoesNotFit) {
-  const auto json = ParseJson(
-      "[9223372036854775807, 9223372036854775808, 18446744073709551616, -9223372036854775809]");
+  const auto json = ParseJson("[9223372036854775807, 9223372036854775808, 18446744073709551616, -9223372036854775809]");
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(json->items[0].integer, 9223372036854775807);
   EXPECT_EQ(json->items[1].text, "9223372036854775808");
@@ -35,9 +34,7 @@ TEST(ParseJson, KeepsWhatDoesNotFit) {
   EXPECT_EQ(json->items[3].text, "-9223372036854775809");
 }
 
-TEST(ParseJson, TheLastOfRepeatedMembersCounts) {
-  EXPECT_EQ(ParseJson(R"({"a": 1, "a": 2})")->Find("a")->integer, 2);
-}
+TEST(ParseJson, TheLastOfRepeatedMembersCounts) { EXPECT_EQ(ParseJson(R"({"a": 1, "a": 2})")->Find("a")->integer, 2); }
 
 TEST(ParseJson, SaysWhereItFails) {
   const auto json = ParseJson(R"({"a": [1, {"b": 1e400}]})");
@@ -47,8 +44,8 @@ TEST(ParseJson, SaysWhereItFails) {
 }
 
 TEST(ParseJson, RefusesWhatIsNoJson) {
-  for (const char* text : {"", " ", "{", "[1,", "{\"a\"}", "[1] 2", "NaN", "'a'", "\xff",
-                           "[\"\xff\"]", "nul", "\"\\ud800\"", "{a: 1}", "[1,]"}) {
+  for (const char* text : {"", " ", "{", "[1,", "{\"a\"}", "[1] 2", "NaN", "'a'", "\xff", "[\"\xff\"]", "nul",
+                           "\"\\ud800\"", "{a: 1}", "[1,]"}) {
     EXPECT_EQ(ParseJson(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }
@@ -57,7 +54,7 @@ TEST(ParseJson, BoundsNesting) {
   const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_TRUE(ParseJson(nested(kMaxJsonDepth)).ok());
   EXPECT_FALSE(ParseJson(nested(kMaxJsonDepth + 1)).ok());
-  const auto bomb = ParseJson(std::string(10'000'000, '['));
+  const auto bomb = ParseJson(std::string(8'000'000, '['));
   ASSERT_EQ(bomb.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StrContains(bomb.status().message(), "nested deeper"));
   std::string objects;

@@ -44,8 +44,7 @@ TEST(RandomMatrix, HoldsTheStreamsValues) {
   const auto bytes = RandomMatrix(stream, F32, 2, 4);
   ASSERT_TRUE(bytes.ok());
   const auto values = DecodeElements(F32, *bytes);
-  const int golden[] = {-5570338, -7509733, -4489670, -3206459,
-                        1674562,  -4741940, 6894483,  6636713};
+  const int golden[] = {-5570338, -7509733, -4489670, -3206459, 1674562, -4741940, 6894483, 6636713};
   ASSERT_EQ(values->size(), std::size(golden));
   for (size_t i = 0; i < values->size(); ++i) EXPECT_EQ((*values)[i], golden[i] * 0x1p-23);
 }
@@ -67,13 +66,10 @@ TEST(RandomMatrix, RolesAndWavesDiffer) {
 
 TEST(RandomMatrix, RefusesWhatNoMessageCarries) {
   constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-  EXPECT_EQ(RandomMatrix({}, F32, kMax, kMax).status().code(),
-            absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(RandomMatrix({}, F32, 1 << 15, 1 << 14).status().code(),
-            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RandomMatrix({}, F32, kMax, kMax).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RandomMatrix({}, F32, 1 << 15, 1 << 14).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(RandomMatrix({}, F32, -1, 1).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(RandomMatrix({}, DTYPE_UNSPECIFIED, 1, 1).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(RandomMatrix({}, DTYPE_UNSPECIFIED, 1, 1).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(*RandomMatrix({}, F32, 0, kMax), "");
 }
 

@@ -71,8 +71,7 @@ TEST(Plan, ReadsEveryForm) {
            {wave, "wave"},
            {absl::StrCat("[", wave, "]"), "waves[0]"},
            {absl::StrCat("{\"waves\": [", wave, "]}"), "waves[0]"},
-           {absl::StrCat("[{\"window\": {\"seed\": 1}, \"waves\": [", wave, "]}]"),
-            "windows[0].waves[0]"}}) {
+           {absl::StrCat("[{\"window\": {\"seed\": 1}, \"waves\": [", wave, "]}]"), "windows[0].waves[0]"}}) {
     const auto plan = ParsePlan(text);
     ASSERT_TRUE(plan.ok()) << text << plan.status();
     ASSERT_EQ(plan->waves.size(), 1u);
@@ -122,8 +121,7 @@ TEST(Plan, ReadsTheOtherSpellings) {
 }
 
 TEST(Plan, NamesKeysItIgnores) {
-  const auto plan =
-      ParsePlan(R"([{"bm": 1, "swap_windw": [0, 1]}, {"bm": 1, "swap_windw": 2, "x": 1}])");
+  const auto plan = ParsePlan(R"([{"bm": 1, "swap_windw": [0, 1]}, {"bm": 1, "swap_windw": 2, "x": 1}])");
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->ignored_keys, (std::vector<std::string>{"swap_windw", "x"}));
 }
@@ -138,25 +136,22 @@ TEST(Plan, LargestIdsFit) {
 }
 
 TEST(Plan, RefusesIdsBeyondInt32WithPathValueLimitAndFix) {
-  for (const char* value :
-       {"2147483648", "4294967296", "9223372036854775807", "9223372036854775808",
-        "18446744073709551616", "-1", "-9223372036854775809"}) {
-    const auto violations = Violations(
-        absl::StrCat(R"([{"waves": [{"bm": 1}, {"bm": 1}, {"io_extents": [["0", 1, 2], ["0", 1, )",
-                     value, R"(]], "pack_order": [1, )", value, R"(]}]}])"));
+  for (const char* value : {"2147483648", "4294967296", "9223372036854775807", "9223372036854775808",
+                            "18446744073709551616", "-1", "-9223372036854775809"}) {
+    const auto violations =
+        Violations(absl::StrCat(R"([{"waves": [{"bm": 1}, {"bm": 1}, {"io_extents": [["0", 1, 2], ["0", 1, )", value,
+                                R"(]], "pack_order": [1, )", value, R"(]}]}])"));
     ASSERT_EQ(violations.size(), 2u) << value;
     const std::string field = "windows[0].waves[2].io_extents[1].end_pid";
     ASSERT_TRUE(violations.contains(field));
     EXPECT_EQ(violations.at(field).reason, "OUT_OF_RANGE");
     const std::string& description = violations.at(field).description;
-    EXPECT_TRUE(absl::StartsWith(description, absl::StrCat(field, "=", value, ": ")))
-        << description;
+    EXPECT_TRUE(absl::StartsWith(description, absl::StrCat(field, "=", value, ": "))) << description;
     EXPECT_TRUE(absl::StrContains(description, "2147483647")) << description;
     EXPECT_TRUE(absl::StrContains(description, "renumber")) << description;
     EXPECT_TRUE(violations.contains("windows[0].waves[2].pack_order[1]"));
   }
-  EXPECT_TRUE(
-      Violations(R"({"tile_order_flat": [4294967296]})").contains("wave.tile_order_flat[0]"));
+  EXPECT_TRUE(Violations(R"({"tile_order_flat": [4294967296]})").contains("wave.tile_order_flat[0]"));
 }
 
 TEST(Plan, RefusesEveryFieldOutOfRange) {
@@ -166,25 +161,21 @@ TEST(Plan, RefusesEveryFieldOutOfRange) {
       "io_extents": [["0", -1, 0], [2147483648, 0, 0]], "swap_window": [-1, 2147483648]})");
   std::set<std::string> fields;
   for (const auto& [field, violation] : violations) fields.insert(field);
-  EXPECT_EQ(
-      fields,
-      (std::set<std::string>{
-          "wave.bm", "wave.bn", "wave.bk", "wave.tile_order[0].m", "wave.tile_order[1].n",
-          "wave.cluster_shape.x", "wave.cluster_shape.y", "wave.tmem_layout.columns",
-          "wave.tmem_layout.phases", "wave.tmem_layout.stage_n", "wave.io_extents[0].start_pid",
-          "wave.io_extents[1].layer", "wave.swap_window.begin", "wave.swap_window.end"}));
+  EXPECT_EQ(fields, (std::set<std::string>{
+                        "wave.bm", "wave.bn", "wave.bk", "wave.tile_order[0].m", "wave.tile_order[1].n",
+                        "wave.cluster_shape.x", "wave.cluster_shape.y", "wave.tmem_layout.columns",
+                        "wave.tmem_layout.phases", "wave.tmem_layout.stage_n", "wave.io_extents[0].start_pid",
+                        "wave.io_extents[1].layer", "wave.swap_window.begin", "wave.swap_window.end"}));
 }
 
 TEST(Plan, RefusesWrongTypes) {
-  const auto violations =
-      Violations(R"({"bm": 1.5, "bn": "128", "bk": true, "pack_order": [1e3, "1"],
+  const auto violations = Violations(R"({"bm": 1.5, "bn": "128", "bk": true, "pack_order": [1e3, "1"],
       "tile_order": [[0], [0, 1, 2], 3, ["0", 0]], "cluster_shape": {"x": 1}, "swap_window": [1],
       "tmem_layout": {"double_buffer": 1, "columns": []}, "io_extents": [["0", 1], [null, 1, 2]]})");
-  for (const char* field :
-       {"wave.bm", "wave.bn", "wave.bk", "wave.pack_order[0]", "wave.pack_order[1]",
-        "wave.tile_order[0]", "wave.tile_order[1]", "wave.tile_order[2]", "wave.tile_order[3].m",
-        "wave.cluster_shape", "wave.swap_window", "wave.tmem_layout.double_buffer",
-        "wave.tmem_layout.columns", "wave.io_extents[0]", "wave.io_extents[1].layer"}) {
+  for (const char* field : {"wave.bm", "wave.bn", "wave.bk", "wave.pack_order[0]", "wave.pack_order[1]",
+                            "wave.tile_order[0]", "wave.tile_order[1]", "wave.tile_order[2]", "wave.tile_order[3].m",
+                            "wave.cluster_shape", "wave.swap_window", "wave.tmem_layout.double_buffer",
+                            "wave.tmem_layout.columns", "wave.io_extents[0]", "wave.io_extents[1].layer"}) {
     EXPECT_TRUE(violations.contains(field)) << field;
   }
   EXPECT_EQ(violations.size(), 15u);
@@ -195,15 +186,14 @@ TEST(Plan, RefusesWrongTypes) {
 }
 
 TEST(Plan, RefusesWhatIsNoPlan) {
-  for (const char* text : {"3", "null", "\"waves\"", "{}", "[{}]", "[1]", "[null]", "{\"a\": 1}",
-                           "[[]]", "{\"waves\": 3}", "[{\"waves\": {}}]", "[{\"waves\": [1]}]"}) {
+  for (const char* text : {"3", "null", "\"waves\"", "{}", "[{}]", "[1]", "[null]", "{\"a\": 1}", "[[]]",
+                           "{\"waves\": 3}", "[{\"waves\": {}}]", "[{\"waves\": [1]}]"}) {
     EXPECT_FALSE(Violations(text).empty()) << text;
   }
   for (const char* text : {"", "{", "[{\"bm\": 1e400}]"}) {
     EXPECT_EQ(ParsePlan(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
-  EXPECT_EQ(ParsePlan(std::string(1'000'000, '[')).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ParsePlan(std::string(1'000'000, '[')).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Plan, BoundsTheViolations) {

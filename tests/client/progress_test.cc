@@ -23,8 +23,7 @@ TEST(Progress, DrawsAndCleansUp) {
     Progress progress(out, /*terminal=*/true, "x", 2);
     progress.Update(1);
     progress.Update(2);
-    EXPECT_EQ(out.str(),
-              "\rx [###############...............] 1/2\rx [##############################] 2/2");
+    EXPECT_EQ(out.str(), "\rx [###############...............] 1/2\rx [##############################] 2/2");
   }
   const std::string line = "x [##############################] 2/2";
   EXPECT_TRUE(out.str().ends_with("\r" + std::string(line.size(), ' ') + "\r"));

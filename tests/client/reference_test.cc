@@ -33,9 +33,7 @@ v1::SubmitWaveRequest Small() {
 
 using Values = std::vector<double>;
 
-TEST(ReferenceC, MatchesHandComputation) {
-  EXPECT_EQ(*ReferenceC(Small()), (Values{19, 22, 43, 50}));
-}
+TEST(ReferenceC, MatchesHandComputation) { EXPECT_EQ(*ReferenceC(Small()), (Values{19, 22, 43, 50})); }
 
 TEST(ReferenceC, TransposedWeights) {
   v1::SubmitWaveRequest request = Small();
@@ -112,10 +110,8 @@ TEST(ReferenceC, OddShapesMatchTheDefinition) {
   request.set_n(n);
   request.set_k(k);
   request.mutable_spec()->set_dtype(BF16);
-  request.mutable_a()->set_inline_(
-      *RandomMatrix({.seed = 1, .wave = 0, .role = OperandStream::kA}, BF16, m, k));
-  request.mutable_w()->set_inline_(
-      *RandomMatrix({.seed = 1, .wave = 0, .role = OperandStream::kW}, BF16, k, n));
+  request.mutable_a()->set_inline_(*RandomMatrix({.seed = 1, .wave = 0, .role = OperandStream::kA}, BF16, m, k));
+  request.mutable_w()->set_inline_(*RandomMatrix({.seed = 1, .wave = 0, .role = OperandStream::kW}, BF16, k, n));
   const Values a = *DecodeElements(BF16, request.a().inline_());
   const Values w = *DecodeElements(BF16, request.w().inline_());
   const Values c = *ReferenceC(request);
@@ -184,8 +180,7 @@ TEST(CompareTiles, TailsAndStrides) {
   request.mutable_spec()->set_bn(3);
   request.mutable_c()->set_inline_(Bytes(F32, {0, 0, 7, 0, 0}));
   request.mutable_c()->set_row_stride(3);
-  const auto comparison =
-      CompareTiles(request, *ReferenceC(request), Bytes(F32, {19, 22, 7, 43, 50}));
+  const auto comparison = CompareTiles(request, *ReferenceC(request), Bytes(F32, {19, 22, 7, 43, 50}));
   ASSERT_TRUE(comparison.ok());
   EXPECT_EQ(comparison->tiles, 1);
   EXPECT_EQ(comparison->max_rel_error, 0);
@@ -194,13 +189,11 @@ TEST(CompareTiles, TailsAndStrides) {
 TEST(CompareTiles, NanAndInfinityAreNeverClose) {
   const v1::SubmitWaveRequest request = Small();
   for (const float wrong : {NAN, INFINITY, -INFINITY}) {
-    const auto comparison =
-        CompareTiles(request, {19, 22, 43, 50}, Bytes(F32, {19, wrong, 43, 50}));
+    const auto comparison = CompareTiles(request, {19, 22, 43, 50}, Bytes(F32, {19, wrong, 43, 50}));
     EXPECT_EQ(comparison->max_rel_error, std::numeric_limits<double>::infinity());
   }
   // Where one belongs it is right.
-  const auto comparison =
-      CompareTiles(request, {19, NAN, INFINITY, 50}, Bytes(F32, {19, NAN, INFINITY, 50}));
+  const auto comparison = CompareTiles(request, {19, NAN, INFINITY, 50}, Bytes(F32, {19, NAN, INFINITY, 50}));
   EXPECT_EQ(comparison->max_rel_error, 0);
 }
 

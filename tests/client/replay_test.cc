@@ -11,9 +11,7 @@ namespace {
 
 class ReplayTest : public testing::Test {
  protected:
-  ReplayTest()
-      : client_(*Client::Connect(daemon_.address())),
-        recorded_(*ReadPlan("tests/data/bcache_waves.json")) {}
+  ReplayTest() : client_(*Client::Connect(daemon_.address())), recorded_(*ReadPlan("tests/data/bcache_waves.json")) {}
 
   // Two small waves; the first lists one tile of two.
   static Plan SmallPlan() {
@@ -42,8 +40,7 @@ TEST_F(ReplayTest, VerifiesTheRecordedPlanInEveryType) {
 }
 
 TEST_F(ReplayTest, RoundedResultsAreWithinTheirTolerance) {
-  const auto result =
-      Replay(*client_, SmallPlan(), {.dtype = BF16, .c_dtype = BF16, .k = 64, .verify = true});
+  const auto result = Replay(*client_, SmallPlan(), {.dtype = BF16, .c_dtype = BF16, .k = 64, .verify = true});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->verified, 2u);
   EXPECT_GT(result->max_rel_error, 1e-4);
@@ -94,8 +91,7 @@ TEST_F(ReplayTest, WaitsForAFullQueue) {
 }
 
 TEST_F(ReplayTest, EveryWaveHasADeadline) {
-  const auto result =
-      Replay(*client_, SmallPlan(), {.model = kHangs, .k = 16, .timeout = absl::Milliseconds(50)});
+  const auto result = Replay(*client_, SmallPlan(), {.model = kHangs, .k = 16, .timeout = absl::Milliseconds(50)});
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->failures[0].status.code(), absl::StatusCode::kDeadlineExceeded);
 }
@@ -119,9 +115,8 @@ TEST_F(ReplayTest, StopsWhenTheDaemonIsGone) {
 
 TEST_F(ReplayTest, ReportsProgress) {
   std::vector<uint64_t> seen;
-  ASSERT_TRUE(Replay(*client_, SmallPlan(),
-                     {.k = 16, .on_progress = [&seen](uint64_t done) { seen.push_back(done); }})
-                  .ok());
+  ASSERT_TRUE(
+      Replay(*client_, SmallPlan(), {.k = 16, .on_progress = [&seen](uint64_t done) { seen.push_back(done); }}).ok());
   EXPECT_EQ(seen, (std::vector<uint64_t>{1, 2}));
 }
 
@@ -147,10 +142,8 @@ TEST(MakeReplayRequest, DrawsOperandsByPosition) {
   EXPECT_EQ(request->n(), 32);
   EXPECT_EQ(request->k(), 48);
   EXPECT_EQ(request->spec().dtype(), BF16);
-  EXPECT_EQ(request->a().inline_(),
-            *RandomMatrix({.seed = 9, .wave = 3, .role = OperandStream::kA}, BF16, 32, 48));
-  EXPECT_EQ(request->w().inline_(),
-            *RandomMatrix({.seed = 9, .wave = 3, .role = OperandStream::kW}, BF16, 48, 32));
+  EXPECT_EQ(request->a().inline_(), *RandomMatrix({.seed = 9, .wave = 3, .role = OperandStream::kA}, BF16, 32, 48));
+  EXPECT_EQ(request->w().inline_(), *RandomMatrix({.seed = 9, .wave = 3, .role = OperandStream::kW}, BF16, 48, 32));
 }
 
 }  // namespace

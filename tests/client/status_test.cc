@@ -58,8 +58,8 @@ void ExpectFull(const absl::Status& status) {
 
 TEST(Status, DetailsSurviveTheWayThroughGrpc) {
   const google::rpc::Status status = FullStatus();
-  ExpectFull(FromGrpcStatus(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, status.message(),
-                                         status.SerializeAsString())));
+  ExpectFull(
+      FromGrpcStatus(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, status.message(), status.SerializeAsString())));
 }
 
 TEST(Status, DetailsSurviveTheWayThroughAStream) { ExpectFull(FromRpcStatus(FullStatus())); }
@@ -79,8 +79,7 @@ TEST(Status, UnknownCodesBecomeUnknown) {
 }
 
 TEST(Status, GarbageDetailsAreNone) {
-  const absl::Status status =
-      FromGrpcStatus(grpc::Status(grpc::StatusCode::ABORTED, "text", "\xff\xff garbage"));
+  const absl::Status status = FromGrpcStatus(grpc::Status(grpc::StatusCode::ABORTED, "text", "\xff\xff garbage"));
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_TRUE(DetailsOf(status).reason.empty());
 }

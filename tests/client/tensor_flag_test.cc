@@ -29,10 +29,19 @@ TEST(TensorFlag, NamesAndFilesMayHoldSeparators) {
   EXPECT_EQ(flag->file, "dir=1/file:2");
 }
 
+TEST(TensorFlag, TakesTypesThatNothingComputesWithFromFilesOnly) {
+  const auto from_file = ParseTensorFlag("scales:f8_e4m3:2x3=f");
+  ASSERT_TRUE(from_file.ok()) << from_file.status();
+  EXPECT_EQ(from_file->dtype, F8_E4M3);
+  const auto random = ParseTensorFlag("steps:i64:2=random:1");
+  ASSERT_TRUE(random.ok()) << random.status();
+  EXPECT_EQ(LoadTensor(*random).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(TensorFlag, RefusesTheRest) {
-  for (const char* text : {"", "w", "w=f", "w:f32=f", "w:f64:2=f", "w:f32:=f", "w:f32:2x=f",
-                           "w:f32:x2=f", "w:f32:2xx3=f", "w:f32:2=", "w:f32:2=random:",
-                           "w:f32:2=random:-1", "w:f32:2=random:18446744073709551616", "f32:2=f"}) {
+  for (const char* text :
+       {"", "w", "w=f", "w:f32=f", "w:f7:2=f", "w:f32:=f", "w:f32:2x=f", "w:f32:x2=f", "w:f32:2xx3=f",
+        "w:f32:2=", "w:f32:2=random:", "w:f32:2=random:-1", "w:f32:2=random:18446744073709551616", "f32:2=f"}) {
     EXPECT_EQ(ParseTensorFlag(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }
@@ -43,8 +52,7 @@ TEST(LoadTensor, DrawsTheGeneratorsW) {
   EXPECT_EQ(tensor->name(), "w");
   EXPECT_EQ(tensor->dtype(), BF16);
   EXPECT_EQ(tensor->shape(1), 4);
-  EXPECT_EQ(tensor->data(),
-            *RandomMatrix({.seed = 5, .wave = 0, .role = OperandStream::kW}, BF16, 3, 4));
+  EXPECT_EQ(tensor->data(), *RandomMatrix({.seed = 5, .wave = 0, .role = OperandStream::kW}, BF16, 3, 4));
 }
 
 TEST(LoadTensor, ReadsAFileOfTheRightSize) {
@@ -53,10 +61,8 @@ TEST(LoadTensor, ReadsAFileOfTheRightSize) {
   const auto tensor = LoadTensor(*ParseTensorFlag("w:f32:1x2=" + path));
   ASSERT_TRUE(tensor.ok()) << tensor.status();
   EXPECT_EQ(tensor->data(), "abcdefgh");
-  EXPECT_EQ(LoadTensor(*ParseTensorFlag("w:f32:3=" + path)).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(LoadTensor(*ParseTensorFlag("w:f32:3=no/such/file")).status().code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(LoadTensor(*ParseTensorFlag("w:f32:3=" + path)).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(LoadTensor(*ParseTensorFlag("w:f32:3=no/such/file")).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(LoadTensor, RefusesShapesThatCannotBe) {

@@ -32,23 +32,24 @@ float One(Activation activation, float x) {
   return x;
 }
 
-constexpr Activation kAll[] = {Activation::kIdentity, Activation::kRelu, Activation::kGeluTanh,
-                               Activation::kGeluErf, Activation::kSilu};
+constexpr Activation kAll[] = {Activation::kIdentity, Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf,
+                               Activation::kSilu};
 
 TEST(ActivationTest, FollowsItsFormula) {
   std::vector<float> inputs;
-  for (float x = -120; x <= 120; x += 0.00390625f) inputs.push_back(x);
-  for (float x = 1e-40f; x < 1e38f; x *= 3) {
+  for (int i = -120 * 256; i <= 120 * 256; ++i) inputs.push_back(static_cast<float>(i) / 256);
+  float x = 1e-40f;
+  while (x < 1e38f) {
     inputs.push_back(x);
     inputs.push_back(-x);
+    x *= 3;
   }
   for (const Activation activation : kAll) {
     std::vector<float> outputs = inputs;
     Activate(activation, outputs.data(), static_cast<int64_t>(outputs.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const double x = inputs[i];
-      ASSERT_NEAR(outputs[i], Reference(activation, x), 4e-7 * std::max(1.0, std::fabs(x)))
-          << Name(activation) << x;
+      ASSERT_NEAR(outputs[i], Reference(activation, x), 4e-7 * std::max(1.0, std::fabs(x))) << Name(activation) << x;
     }
   }
 }
@@ -58,13 +59,11 @@ TEST(ActivationTest, LimitsAndNaN) {
     EXPECT_TRUE(std::isnan(One(activation, std::nanf("")))) << Name(activation);
     EXPECT_EQ(One(activation, kInf), kInf) << Name(activation);
     EXPECT_EQ(One(activation, 0.0f), 0.0f) << Name(activation);
-    EXPECT_EQ(One(activation, std::numeric_limits<float>::max()),
-              std::numeric_limits<float>::max());
+    EXPECT_EQ(One(activation, std::numeric_limits<float>::max()), std::numeric_limits<float>::max());
   }
   EXPECT_EQ(One(Activation::kRelu, -kInf), 0.0f);
   EXPECT_EQ(One(Activation::kIdentity, -kInf), -kInf);
-  for (const Activation activation :
-       {Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
+  for (const Activation activation : {Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
     EXPECT_EQ(One(activation, std::numeric_limits<float>::lowest()), 0.0f) << Name(activation);
     EXPECT_TRUE(std::isnan(One(activation, -kInf))) << Name(activation);
   }

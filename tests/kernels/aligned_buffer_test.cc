@@ -14,8 +14,8 @@ namespace bwrt::kernels {
 namespace {
 
 TEST(AlignedBufferTest, IsAlignedAndWritable) {
-  for (const int64_t count : {int64_t{1}, int64_t{1000}, AlignedBuffer::kHugeFrom / 4,
-                              AlignedBuffer::kHugeFrom / 4 + 1}) {
+  for (const int64_t count :
+       {int64_t{1}, int64_t{1000}, AlignedBuffer::kHugeFrom / 4, AlignedBuffer::kHugeFrom / 4 + 1}) {
     std::optional<AlignedBuffer> buffer = AlignedBuffer::Allocate(count);
     ASSERT_TRUE(buffer);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer->data()) % AlignedBuffer::kAlignment, 0u);

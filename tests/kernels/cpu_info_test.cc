@@ -26,15 +26,12 @@ class CpuInfoTest : public testing::Test {
   void WriteCpus(const std::string& flags, int processors) {
     std::string text;
     for (int i = 0; i < processors; ++i) {
-      text += "processor\t: " + std::to_string(i) +
-              "\nmodel name\t: Some: CPU 9\nflags\t\t: " + flags + "\n\n";
+      text += "processor\t: " + std::to_string(i) + "\nmodel name\t: Some: CPU 9\nflags\t\t: " + flags + "\n\n";
     }
     Write("proc/cpuinfo", text);
   }
-  void WriteCache(int index, const std::string& level, const std::string& type,
-                  const std::string& size) {
-    const std::string folder =
-        "sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
+  void WriteCache(int index, const std::string& level, const std::string& type, const std::string& size) {
+    const std::string folder = "sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
     Write(folder + "level", level + "\n");
     Write(folder + "type", type + "\n");
     Write(folder + "size", size + "\n");

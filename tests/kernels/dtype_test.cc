@@ -21,8 +21,7 @@ uint32_t Bits(float value) { return std::bit_cast<uint32_t>(value); }
 double F16Value(uint16_t bits) {
   const int exponent = (bits >> 10) & 31;
   const double fraction = bits & 1023;
-  const double magnitude =
-      exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+  const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
@@ -66,8 +65,7 @@ void CheckRounding(uint16_t largest, From from, To to) {
   for (uint32_t i = 0; i < largest; ++i) {
     const auto low = static_cast<uint16_t>(i);
     const auto high = static_cast<uint16_t>(i + 1);
-    const float middle =
-        static_cast<float>((static_cast<double>(from(low)) + from(high)) / 2);  // Exact.
+    const float middle = static_cast<float>((static_cast<double>(from(low)) + from(high)) / 2);  // Exact.
     const uint16_t even = (low & 1) == 0 ? low : high;
     ASSERT_EQ(to(middle), even) << i;
     ASSERT_EQ(to(std::nextafter(middle, 0.0f)), low) << i;
@@ -121,10 +119,8 @@ TEST(DTypeTest, BulkEqualsScalarAtAnyLengthAndAlignment) {
       for (int64_t i = 0; i < n; ++i) {
         uint16_t bits = 0;
         std::memcpy(&bits, narrow.data() + 1 + 2 * i, 2);
-        ASSERT_EQ(bits, dtype == DType::kF16 ? ToF16(values[i]) : ToBF16(values[i]))
-            << Bits(values[i]);
-        ASSERT_EQ(Bits(wide[i]), Bits(dtype == DType::kF16 ? FromF16(bits) : FromBF16(bits)))
-            << bits;
+        ASSERT_EQ(bits, dtype == DType::kF16 ? ToF16(values[i]) : ToBF16(values[i])) << Bits(values[i]);
+        ASSERT_EQ(Bits(wide[i]), Bits(dtype == DType::kF16 ? FromF16(bits) : FromBF16(bits))) << bits;
       }
       EXPECT_EQ(narrow.front(), 0xee);
       EXPECT_EQ(narrow[2 * n + 1], 0xee);
@@ -139,7 +135,7 @@ TEST(DTypeTest, F32IsCopied) {
   FromF32(DType::kF32, values.data(), 3, bytes.data() + 1);
   std::vector<float> back(3);
   ToF32(DType::kF32, bytes.data() + 1, 3, back.data());
-  EXPECT_EQ(std::memcmp(values.data(), back.data(), 3 * sizeof(float)), 0);
+  EXPECT_EQ(std::memcmp(bytes.data() + 1, static_cast<const void*>(back.data()), 3 * sizeof(float)), 0);
 }
 
 TEST(DTypeTest, NothingHappensForNoElements) {

@@ -12,8 +12,7 @@ namespace {
 
 class GemmProblemTest : public testing::Test {
  protected:
-  GemmProblemTest()
-      : a_(DType::kBF16, 3, 5, 1), w_(DType::kF32, 5, 4), c_(DType::kF32, 3, 4, 2), bias_(4) {
+  GemmProblemTest() : a_(DType::kBF16, 3, 5, 1), w_(DType::kF32, 5, 4), c_(DType::kF32, 3, 4, 2), bias_(4) {
     w_.Fill([] { return 1.0f; });
     problem_ = {.m = 3,
                 .n = 4,
@@ -43,8 +42,7 @@ TEST_F(GemmProblemTest, AcceptsWhatFits) {
 
 TEST_F(GemmProblemTest, RefusesShapesThatDisagree) {
   for (int64_t GemmProblem::*dimension : {&GemmProblem::m, &GemmProblem::n, &GemmProblem::k}) {
-    for (const int64_t value :
-         {int64_t{0}, int64_t{-1}, int64_t{6}, std::numeric_limits<int64_t>::max()}) {
+    for (const int64_t value : {int64_t{0}, int64_t{-1}, int64_t{6}, std::numeric_limits<int64_t>::max()}) {
       GemmProblem problem = problem_;
       problem.*dimension = value;
       ExpectRefused(problem);

@@ -70,8 +70,7 @@ TEST(L2ModelTest, AgreesWithANaiveModel) {
         const uint64_t block = random() % 600 * (i % 2 == 0 ? 1 : uint64_t{1} << 40);
         const auto bytes = static_cast<int64_t>(block % 97 + 1);
         model.Touch(block, bytes);
-        const auto at = std::find_if(naive.begin(), naive.end(),
-                                     [&](const auto& x) { return x.first == block; });
+        const auto at = std::find_if(naive.begin(), naive.end(), [&](const auto& x) { return x.first == block; });
         if (at != naive.end()) {
           hits += bytes;
           naive.splice(naive.begin(), naive, at);

@@ -31,8 +31,7 @@ TEST(MicroKernelsTest, MultipliesEveryChunk) {
           for (int64_t j = 0; j < 64; ++j) {
             float want = 0;
             for (int64_t x = 0; x < length; ++x) want += a[i * stride + x] * w[x * 64 + j];
-            ASSERT_EQ(sums[i * 64 + j], want)
-                << "k " << k << " chunk " << chunk << " at " << i << ", " << j;
+            ASSERT_EQ(sums[i * 64 + j], want) << "k " << k << " chunk " << chunk << " at " << i << ", " << j;
           }
         }
         ASSERT_EQ(sums[kernels->PaddedRows(rows) * 64], 777.0f);
@@ -55,12 +54,9 @@ TEST(MicroKernelsTest, PadsToTheNextKernel) {
 
 TEST(MicroKernelsTest, RefusesRowCountsOutOfRange) {
   if (MicroKernels::name() == "none") GTEST_SKIP() << "this CPU has no AVX2";
-  EXPECT_EQ(MicroKernels::Create(KChunks(8), {}).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MicroKernels::Create(KChunks(8), {0}).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(MicroKernels::Create(KChunks(8), {65}).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MicroKernels::Create(KChunks(8), {}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MicroKernels::Create(KChunks(8), {0}).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MicroKernels::Create(KChunks(8), {65}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(MicroKernelsTest, AnOldCpuIsUnavailable) {

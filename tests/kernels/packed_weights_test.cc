@@ -18,8 +18,7 @@ namespace {
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
 void CheckLayout(DType dtype, int64_t k, int64_t n, int64_t gap, bool transposed) {
-  SCOPED_TRACE(testing::Message() << Name(dtype) << " k=" << k << " n=" << n
-                                  << " transposed=" << transposed);
+  SCOPED_TRACE(testing::Message() << Name(dtype) << " k=" << k << " n=" << n << " transposed=" << transposed);
   std::mt19937 random(7);
   std::uniform_real_distribution<float> value(-2, 2);
   TestMatrix w = transposed ? TestMatrix(dtype, n, k, gap) : TestMatrix(dtype, k, n, gap);
@@ -39,9 +38,7 @@ void CheckLayout(DType dtype, int64_t k, int64_t n, int64_t gap, bool transposed
     for (int64_t row = 0; row < p.padded_k(); ++row) {
       for (int64_t column = 0; column < 64; ++column) {
         const int64_t col = j * 64 + column;
-        const float want = row >= k || col >= n ? 0.0f
-                           : transposed         ? w.Get(col, row)
-                                                : w.Get(row, col);
+        const float want = row >= k || col >= n ? 0.0f : transposed ? w.Get(col, row) : w.Get(row, col);
         ASSERT_EQ(p.panel(j)[row * 64 + column], want) << row << ", " << col;
       }
     }
@@ -97,16 +94,12 @@ TEST(PackedWeightsTest, RefusesInvalidMatrices) {
 TEST(PackedWeightsTest, RefusesWhatDoesNotFitIntoMemory) {
   std::byte data[16] = {};
   // One column of bf16 fits in int64_t; padded to a panel of f32 it does not.
-  EXPECT_EQ(
-      PackedWeights::Pack({data, int64_t{1} << 56, 1, 1, DType::kBF16}, false).status().code(),
-      absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(PackedWeights::Pack({data, 1, int64_t{1} << 60, int64_t{1} << 60, DType::kF32}, false)
-                .status()
-                .code(),
+  EXPECT_EQ(PackedWeights::Pack({data, int64_t{1} << 56, 1, 1, DType::kBF16}, false).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(PackedWeights::Pack({data, 1, int64_t{1} << 60, int64_t{1} << 60, DType::kF32}, false).status().code(),
             absl::StatusCode::kResourceExhausted);
   // Fits in int64_t, but no machine has it.
-  EXPECT_EQ(PackedWeights::Pack(
-                {data, int64_t{1} << 25, int64_t{1} << 25, int64_t{1} << 25, DType::kF16}, true)
+  EXPECT_EQ(PackedWeights::Pack({data, int64_t{1} << 25, int64_t{1} << 25, int64_t{1} << 25, DType::kF16}, true)
                 .status()
                 .code(),
             absl::StatusCode::kResourceExhausted);

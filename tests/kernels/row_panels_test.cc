@@ -20,8 +20,8 @@ TestMatrix Numbered(DType dtype, int64_t rows, int64_t cols) {
   return a;
 }
 
-void CheckPanel(const RowPanels& panels, const TestMatrix& a, const KChunks& chunks,
-                const float* panel, int64_t row0, int64_t rows, int64_t padding) {
+void CheckPanel(const RowPanels& panels, const TestMatrix& a, const KChunks& chunks, const float* panel, int64_t row0,
+                int64_t rows, int64_t padding) {
   for (int64_t c = 0; c < chunks.count(); ++c) {
     const int64_t stride = KChunks::RowStride(chunks.length(c));
     for (int64_t i = 0; i < rows + padding; ++i) {
@@ -82,16 +82,14 @@ TEST(RowPanelsTest, AHitDoesNotReadAAgain) {
 
 TEST(RowPanelsTest, SlotsAreBounded) {
   const TestMatrix a = Numbered(DType::kF32, 1000, 1);
-  EXPECT_EQ(RowPanels::Create(a.view(), KChunks(8), 1, int64_t{1} << 30)->slots(),
-            RowPanels::kMaxSlots);
+  EXPECT_EQ(RowPanels::Create(a.view(), KChunks(8), 1, int64_t{1} << 30)->slots(), RowPanels::kMaxSlots);
 }
 
 TEST(RowPanelsTest, RefusesWhatDoesNotFitIntoMemory) {
   std::byte data[16] = {};
   const int64_t rows = int64_t{1} << 45;
   const ConstMatrix a{data, rows, 1, 1, DType::kF32};
-  EXPECT_EQ(RowPanels::Create(a, KChunks(8), rows, 0).status().code(),
-            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(RowPanels::Create(a, KChunks(8), rows, 0).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(RowPanels::Create(a, KChunks(int64_t{1} << 40), rows, 0).status().code(),
             absl::StatusCode::kResourceExhausted);
 }

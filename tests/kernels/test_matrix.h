@@ -16,8 +16,7 @@ namespace bwrt::kernels {
 
 class TestMatrix {
  public:
-  static constexpr std::byte kPoison{
-      0xfd};  // Repeated, a NaN in bf16 and a huge number in f16 and f32.
+  static constexpr std::byte kPoison{0xfd};  // Repeated, a NaN in bf16 and a huge number in f16 and f32.
 
   TestMatrix(DType dtype, int64_t rows, int64_t cols, int64_t gap = 0)
       : dtype_(dtype), rows_(rows), cols_(cols), stride_(cols + gap) {
@@ -33,9 +32,7 @@ class TestMatrix {
   MutableMatrix mutable_view() { return {bytes_.data() + 1, rows_, cols_, stride_, dtype_}; }
 
   // Rounded to dtype.
-  void Set(int64_t i, int64_t j, float value) {
-    FromF32(dtype_, &value, 1, mutable_view().at(i, j));
-  }
+  void Set(int64_t i, int64_t j, float value) { FromF32(dtype_, &value, 1, mutable_view().at(i, j)); }
   float Get(int64_t i, int64_t j) const {
     float value = 0;
     ToF32(dtype_, view().at(i, j), 1, &value);
@@ -49,8 +46,7 @@ class TestMatrix {
 
   // Whether every byte outside rows [row0, row0 + rows) x columns [col0, col0 + cols) is as in
   // `before`.
-  bool SameOutside(const TestMatrix& before, int64_t row0, int64_t col0, int64_t rows,
-                   int64_t cols) const {
+  bool SameOutside(const TestMatrix& before, int64_t row0, int64_t col0, int64_t rows, int64_t cols) const {
     std::vector<std::byte> mine = bytes_;
     for (int64_t i = row0; i < row0 + rows; ++i) {
       const auto at = static_cast<std::size_t>(1 + (i * stride_ + col0) * SizeOf(dtype_));

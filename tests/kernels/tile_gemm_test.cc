@@ -39,32 +39,26 @@ double Reference(Activation activation, double x) {
 std::vector<TileRect> Tiles(int64_t m, int64_t n, int64_t bm, int64_t bn) {
   std::vector<TileRect> tiles;
   for (int64_t i = 0; i < m; i += bm) {
-    for (int64_t j = 0; j < n; j += bn)
-      tiles.push_back({i, j, std::min(bm, m - i), std::min(bn, n - j)});
+    for (int64_t j = 0; j < n; j += bn) tiles.push_back({i, j, std::min(bm, m - i), std::min(bn, n - j)});
   }
   return tiles;
 }
 
 // A problem with its operands: random values, gaps in every matrix, C poisoned unless beta is set.
 struct Case {
-  Case(int64_t m, int64_t n, int64_t k, DType in = DType::kF32, DType out = DType::kF32,
-       bool transposed = false, uint32_t seed = 1)
+  Case(int64_t m, int64_t n, int64_t k, DType in = DType::kF32, DType out = DType::kF32, bool transposed = false,
+       uint32_t seed = 1)
       : random(seed),
         a(in, m, k, static_cast<int64_t>(seed % 5)),
-        w(transposed ? TestMatrix(in, n, k, 3)
-                     : TestMatrix(in, k, n, static_cast<int64_t>(seed % 4))),
+        w(transposed ? TestMatrix(in, n, k, 3) : TestMatrix(in, k, n, static_cast<int64_t>(seed % 4))),
         c(out, m, n, static_cast<int64_t>(seed % 7)),
         bias(static_cast<std::size_t>(n)),
         transposed(transposed) {
     a.Fill([this] { return normal(random); });
     w.Fill([this] { return normal(random); });
     for (float& value : bias) value = normal(random);
-    problem = {.m = m,
-               .n = n,
-               .k = k,
-               .a = a.view(),
-               .w = *PackedWeights::Pack(w.view(), transposed),
-               .c = c.mutable_view()};
+    problem = {
+        .m = m, .n = n, .k = k, .a = a.view(), .w = *PackedWeights::Pack(w.view(), transposed), .c = c.mutable_view()};
   }
 
   void UseBeta(float beta) {
@@ -78,8 +72,7 @@ struct Case {
     double sum = 0;
     double magnitude = 0;
     for (int64_t x = 0; x < problem.k; ++x) {
-      const double product =
-          static_cast<double>(a.Get(i, x)) * (transposed ? w.Get(j, x) : w.Get(x, j));
+      const double product = static_cast<double>(a.Get(i, x)) * (transposed ? w.Get(j, x) : w.Get(x, j));
       sum += product;
       magnitude += std::fabs(product);
     }
@@ -99,16 +92,13 @@ struct Case {
   // Runs the tiles and checks each right after it has run: its error, and that nothing else was
   // written.
   void RunAndCheck(const std::vector<TileRect>& tiles, int64_t max_rows, int64_t max_cols) {
-    SCOPED_TRACE(testing::Message()
-                 << "m=" << problem.m << " n=" << problem.n << " k=" << problem.k << " in "
-                 << Name(a.dtype()) << " out " << Name(c.dtype()) << " tile " << max_rows << "x"
-                 << max_cols << " alpha " << problem.alpha << " beta " << problem.beta << " "
-                 << Name(problem.activation) << (problem.bias.empty() ? "" : " bias"));
+    SCOPED_TRACE(testing::Message() << "m=" << problem.m << " n=" << problem.n << " k=" << problem.k << " in "
+                                    << Name(a.dtype()) << " out " << Name(c.dtype()) << " tile " << max_rows << "x"
+                                    << max_cols << " alpha " << problem.alpha << " beta " << problem.beta << " "
+                                    << Name(problem.activation) << (problem.bias.empty() ? "" : " bias"));
     auto gemm = TileGemm::Create(problem, max_rows, max_cols);
     ASSERT_TRUE(gemm.ok()) << gemm.status();
-    const double tolerance = c.dtype() == DType::kF32   ? 1e-6
-                             : c.dtype() == DType::kF16 ? 1e-3
-                                                        : 8e-3;
+    const double tolerance = c.dtype() == DType::kF32 ? 1e-6 : c.dtype() == DType::kF16 ? 1e-3 : 8e-3;
     for (const TileRect& tile : tiles) {
       const TestMatrix before = c;
       (*gemm)->Run(tile);
@@ -131,9 +121,7 @@ struct Case {
           << "tile " << tile.row0 << ", " << tile.col0 << ": " << std::sqrt(error / scale);
     }
   }
-  void RunAndCheck(int64_t bm, int64_t bn) {
-    RunAndCheck(Tiles(problem.m, problem.n, bm, bn), bm, bn);
-  }
+  void RunAndCheck(int64_t bm, int64_t bn) { RunAndCheck(Tiles(problem.m, problem.n, bm, bn), bm, bn); }
 
   std::mt19937 random;
   std::normal_distribution<float> normal;
@@ -168,8 +156,7 @@ TEST_F(TileGemmTest, TilesOfEveryKind) {
 }
 
 TEST_F(TileGemmTest, ChunksOfK) {
-  for (const int64_t k : {8, 504, 511, 512, 513, 520, 1024, 1025, 1540})
-    Case(10, 70, k).RunAndCheck(8, 64);
+  for (const int64_t k : {8, 504, 511, 512, 513, 520, 1024, 1025, 1540}) Case(10, 70, k).RunAndCheck(8, 64);
 }
 
 TEST_F(TileGemmTest, ErrorDoesNotGrowWithK) { Case(8, 64, 20000).RunAndCheck(8, 64); }
@@ -190,8 +177,7 @@ TEST_F(TileGemmTest, EveryTypeAndOrientation) {
 TEST_F(TileGemmTest, EveryEpilogue) {
   uint32_t seed = 40;
   for (const Activation activation :
-       {Activation::kIdentity, Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf,
-        Activation::kSilu}) {
+       {Activation::kIdentity, Activation::kRelu, Activation::kGeluTanh, Activation::kGeluErf, Activation::kSilu}) {
     for (const float beta : {0.0f, 1.0f, -0.75f}) {
       for (const bool with_bias : {false, true}) {
         Case test(40, 100, 20, DType::kF32, DType::kF32, false, ++seed);
@@ -220,8 +206,8 @@ TEST_F(TileGemmTest, RandomProblems) {
   };
   constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
   for (int i = 0; i < 40; ++i) {
-    Case test(pick(1, 300), pick(1, 300), pick(1, 100), kTypes[pick(0, 2)], kTypes[pick(0, 2)],
-              pick(0, 1) == 1, static_cast<uint32_t>(pick(1, 1000)));
+    Case test(pick(1, 300), pick(1, 300), pick(1, 100), kTypes[pick(0, 2)], kTypes[pick(0, 2)], pick(0, 1) == 1,
+              static_cast<uint32_t>(pick(1, 1000)));
     if (pick(0, 1) == 1) test.UseBeta(static_cast<float>(pick(-2, 2)));
     if (pick(0, 1) == 1) test.problem.bias = test.bias;
     test.problem.alpha = static_cast<float>(pick(1, 3));
@@ -327,13 +313,10 @@ TEST_F(TileGemmTest, KernelTimeGrows) {
 
 TEST_F(TileGemmTest, RefusesWhatIsNotAProblem) {
   Case test(4, 4, 4);
-  EXPECT_EQ(TileGemm::Create(test.problem, 0, 4).status().code(),
-            absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(TileGemm::Create(test.problem, 4, -1).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TileGemm::Create(test.problem, 0, 4).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TileGemm::Create(test.problem, 4, -1).status().code(), absl::StatusCode::kInvalidArgument);
   test.problem.k = 5;
-  EXPECT_EQ(TileGemm::Create(test.problem, 4, 4).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TileGemm::Create(test.problem, 4, 4).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(TileGemmTest, ATileOutsideCEndsTheProcess) {
@@ -352,8 +335,7 @@ TEST(TileGemmNamesTest, NamesWhatLibxsmmMayUse) {
   if (target != nullptr && std::string_view(target) == "hsw") {
     EXPECT_TRUE(name == "libxsmm_f32_avx2" || name == "none") << name;
   } else {
-    EXPECT_TRUE(name == "libxsmm_f32_avx512" || name == "libxsmm_f32_avx2" || name == "none")
-        << name;
+    EXPECT_TRUE(name == "libxsmm_f32_avx512" || name == "libxsmm_f32_avx2" || name == "none") << name;
   }
 }
 

@@ -17,9 +17,16 @@ using ::testing::Pair;
 
 // Everything that could confuse the length-prefixed payload: emptiness, its own separators, NUL, non-UTF-8.
 std::vector<std::string> AwkwardStrings() {
-  return {"",        ":",          "0:",       "3:abc",
-          "12:34:5", "\n\r\t \\\"", "héllo ✓", std::string("\0:\0", 3),
-          "\xff\xfe\x80", std::string(100'000, ':')};
+  return {"",
+          ":",
+          "0:",
+          "3:abc",
+          "12:34:5",
+          "\n\r\t \\\"",
+          "héllo ✓",
+          std::string("\0:\0", 3),
+          "\xff\xfe\x80",
+          std::string(100'000, ':')};
 }
 
 TEST(ErrorTest, EmptyDetailsComeBackEmpty) {

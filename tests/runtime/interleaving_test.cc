@@ -168,8 +168,8 @@ class Run {
       absl::StrAppend(&key, "|", w.in_flight, w.ended, w.token, ",", w.leased.value());
     }
     for (int i = 0; i < kSwaps; ++i) {
-      absl::StrAppend(&key, "|", requested_[i], outcome_[i], ",", tickets_[i].number, ",",
-                      tickets_[i].held.count(), ",", tickets_[i].arrival.time_since_epoch().count());
+      absl::StrAppend(&key, "|", requested_[i], outcome_[i], ",", tickets_[i].number, ",", tickets_[i].held.count(),
+                      ",", tickets_[i].arrival.time_since_epoch().count());
     }
     return key;
   }
@@ -292,8 +292,8 @@ size_t Explore(const Config& config) {
 }
 
 TEST(Interleavings, NoFlipOutsideAWindowAndNoWaiterLost) {
-  // Open in: only the first token, all but the first, only the last, every token.
-  const std::vector<SwapWindow> windows = {{0, 1}, {1, 3}, {2, 3}, {0, 3}};
+  // Open in: only the first token, all but the first, every token.
+  const std::vector<SwapWindow> windows = {{0, 1}, {1, 3}, {0, 3}};
   const std::vector<SwapOptions> policies = {
       {SwapPolicy::kInWindow, seconds(30), std::nullopt},
       {SwapPolicy::kWaitForWindow, seconds(30), std::nullopt},

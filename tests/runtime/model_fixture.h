@@ -34,7 +34,7 @@ class ModelHarness {
 
   // Builds on the current version and asks to swap; outcomes[index] gets the outcome.
   size_t Swap(SwapOptions options) { return SwapOn(model->NewTicket(), model->current(), options); }
-  size_t SwapOn(const SwapTicket& ticket, const WeightVersion::Ptr& base, SwapOptions options) {
+  size_t SwapOn(SwapTicket ticket, const WeightVersion::Ptr& base, SwapOptions options) {
     const size_t index = outcomes.size();
     outcomes.emplace_back();
     tickets.push_back(ticket);
@@ -45,9 +45,7 @@ class ModelHarness {
                 });
     return index;
   }
-  bool Flipped(size_t index) const {
-    return outcomes[index] && outcomes[index]->kind == SwapOutcome::Kind::kFlipped;
-  }
+  bool Flipped(size_t index) const { return outcomes[index] && outcomes[index]->kind == SwapOutcome::Kind::kFlipped; }
 
   ManualClock clock;
   ManualExecutor executor;

@@ -62,8 +62,9 @@ TEST(AdviceTest, EachThresholdIsExclusive) {
 }
 
 TEST(AdviceTest, ZeroIsLow) {
-  EXPECT_THAT(Metrics({.wgmma_active = Reading{0}, .tma_occ = Reading{0}, .l2_hit = Reading{0}, .ring_occ = Reading{0}}),
-              ElementsAre("wgmma_active", "tma_occ", "l2_hit", "ring_occ"));
+  EXPECT_THAT(
+      Metrics({.wgmma_active = Reading{0}, .tma_occ = Reading{0}, .l2_hit = Reading{0}, .ring_occ = Reading{0}}),
+      ElementsAre("wgmma_active", "tma_occ", "l2_hit", "ring_occ"));
 }
 
 }  // namespace

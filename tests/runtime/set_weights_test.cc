@@ -94,21 +94,57 @@ TEST(SetWeightsTest, EachViolationIsNamed) {
     const char* description;
   };
   const Case cases[] = {
-      {"model name", [](auto& r) { r.model = "no spaces"; }, {"model", "MODEL_NAME"}, "model=\"no spaces\": use 1 to 128"},
+      {"model name",
+       [](auto& r) { r.model = "no spaces"; },
+       {"model", "MODEL_NAME"},
+       "model=\"no spaces\": use 1 to 128"},
       {"long label", [](auto& r) { r.label.assign(257, 'l'); }, {"label", "TOO_LONG"}, "label=257 bytes: at most 256"},
       {"no tensors", [](auto& r) { r.tensors.clear(); }, {"tensors", "MISSING"}, "give at least one"},
       {"unknown policy", [](auto& r) { r.policy = 3; }, {"policy", "UNKNOWN_VALUE"}, "policy=3: use IN_WINDOW"},
       {"negative policy", [](auto& r) { r.policy = -1; }, {"policy", "UNKNOWN_VALUE"}, "policy=-1"},
-      {"repeated", [](auto& r) { r.tensors.push_back(Tensor("w")); }, {"tensors[1].name", "TENSOR_REPEATED"}, "tensors[1].name=\"w\": given before"},
-      {"dtype missing", [](auto& r) { r.tensors[0].dtype = DTypeWish::kUnspecified; }, {"tensors[0].dtype", "UNKNOWN_DTYPE"}, "use F32, F16 or BF16"},
-      {"dtype unknown", [](auto& r) { r.tensors[0].dtype = static_cast<DTypeWish>(9); }, {"tensors[0].dtype", "UNKNOWN_DTYPE"}, "tensors[0].dtype=9"},
+      {"repeated",
+       [](auto& r) { r.tensors.push_back(Tensor("w")); },
+       {"tensors[1].name", "TENSOR_REPEATED"},
+       "tensors[1].name=\"w\": given before"},
+      {"dtype missing",
+       [](auto& r) { r.tensors[0].dtype = DTypeWish::kUnspecified; },
+       {"tensors[0].dtype", "UNKNOWN_DTYPE"},
+       "tensors[0].dtype=0: not a dtype this daemon knows"},
+      {"dtype unknown",
+       [](auto& r) { r.tensors[0].dtype = static_cast<DTypeWish>(16); },
+       {"tensors[0].dtype", "UNKNOWN_DTYPE"},
+       "tensors[0].dtype=16"},
       {"scalar", [](auto& r) { r.tensors[0].shape.clear(); }, {"tensors[0].shape", "DIMS"}, "0 dimensions: use 1 to 8"},
-      {"nine dims", [](auto& r) { r.tensors[0].shape.assign(9, 1); }, {"tensors[0].shape", "DIMS"}, "9 dimensions: use 1 to 8"},
-      {"zero dim", [](auto& r) { r.tensors[0].shape = {2, 0}; }, {"tensors[0].shape[1]", "DIM_OUT_OF_RANGE"}, "tensors[0].shape[1]=0: must lie in [1, 16777216]"},
-      {"negative dim", [](auto& r) { r.tensors[0].shape = {-6, 1}; }, {"tensors[0].shape[0]", "DIM_OUT_OF_RANGE"}, "=-6:"},
-      {"huge dim", [](auto& r) { r.tensors[0].shape = {(1 << 24) + 1}; }, {"tensors[0].shape[0]", "DIM_OUT_OF_RANGE"}, "=16777217:"},
-      {"overflow", [](auto& r) { r.tensors[0].shape = {1 << 24, 1 << 24, 1 << 24}; }, {"tensors[0].shape", "TENSOR_SIZE"}, "larger than any memory"},
-      {"short data", [](auto& r) { r.tensors[0].data.pop_back(); }, {"tensors[0].data", "TENSOR_SIZE"}, "tensors[0].data=23 bytes: shape and dtype f32 need exactly 24"},
+      {"nine dims",
+       [](auto& r) { r.tensors[0].shape.assign(9, 1); },
+       {"tensors[0].shape", "DIMS"},
+       "9 dimensions: use 1 to 8"},
+      {"zero dim",
+       [](auto& r) {
+         r.tensors[0].shape = {2, 0};
+       },
+       {"tensors[0].shape[1]", "DIM_OUT_OF_RANGE"},
+       "tensors[0].shape[1]=0: must lie in [1, 16777216]"},
+      {"negative dim",
+       [](auto& r) {
+         r.tensors[0].shape = {-6, 1};
+       },
+       {"tensors[0].shape[0]", "DIM_OUT_OF_RANGE"},
+       "=-6:"},
+      {"huge dim",
+       [](auto& r) { r.tensors[0].shape = {(1 << 24) + 1}; },
+       {"tensors[0].shape[0]", "DIM_OUT_OF_RANGE"},
+       "=16777217:"},
+      {"overflow",
+       [](auto& r) {
+         r.tensors[0].shape = {1 << 24, 1 << 24, 1 << 24};
+       },
+       {"tensors[0].shape", "TENSOR_SIZE"},
+       "larger than any memory"},
+      {"short data",
+       [](auto& r) { r.tensors[0].data.pop_back(); },
+       {"tensors[0].data", "TENSOR_SIZE"},
+       "tensors[0].data=23 bytes: shape and dtype f32 need exactly 24"},
       {"long data", [](auto& r) { r.tensors[0].data += 'x'; }, {"tensors[0].data", "TENSOR_SIZE"}, "25 bytes"},
       {"no data", [](auto& r) { r.tensors[0].data.clear(); }, {"tensors[0].data", "TENSOR_SIZE"}, "0 bytes"},
   };
@@ -132,21 +168,23 @@ TEST(SetWeightsTest, EverythingWrongIsSaidAtOnce) {
   request.tensors.push_back({"../w", static_cast<DTypeWish>(-1), {0, 2, -1}, "x"});
   request.tensors.push_back({"", DTypeWish::kF32, {}, ""});
   request.tensors.push_back({"ok", DTypeWish::kF16, {3}, "12345"});
-  EXPECT_THAT(ViolationsOf(Check(request)),
-              ElementsAre(Pair("model", "MODEL_NAME"), Pair("label", "TOO_LONG"), Pair("policy", "UNKNOWN_VALUE"),
-                          Pair("wait_timeout", "POLICY"), Pair("hold_after", "POLICY"),
-                          Pair("tensors[0].name", "TENSOR_NAME"), Pair("tensors[0].dtype", "UNKNOWN_DTYPE"),
-                          Pair("tensors[0].shape[0]", "DIM_OUT_OF_RANGE"),
-                          Pair("tensors[0].shape[2]", "DIM_OUT_OF_RANGE"), Pair("tensors[1].name", "TENSOR_NAME"),
-                          Pair("tensors[1].shape", "DIMS"), Pair("tensors[2].data", "TENSOR_SIZE")));
+  EXPECT_THAT(
+      ViolationsOf(Check(request)),
+      ElementsAre(Pair("model", "MODEL_NAME"), Pair("label", "TOO_LONG"), Pair("policy", "UNKNOWN_VALUE"),
+                  Pair("wait_timeout", "POLICY"), Pair("hold_after", "POLICY"), Pair("tensors[0].name", "TENSOR_NAME"),
+                  Pair("tensors[0].dtype", "UNKNOWN_DTYPE"), Pair("tensors[0].shape[0]", "DIM_OUT_OF_RANGE"),
+                  Pair("tensors[0].shape[2]", "DIM_OUT_OF_RANGE"), Pair("tensors[1].name", "TENSOR_NAME"),
+                  Pair("tensors[1].shape", "DIMS"), Pair("tensors[2].data", "TENSOR_SIZE")));
 }
 
 TEST(SetWeightsTest, ProductsThatOverflowAreRefusedWhereverTheyDo) {
   // 2^24 * 2^24 * 2^13 * 4 bytes = 2^63: one more than fits.
-  for (const std::vector<int64_t>& shape :
-       {std::vector<int64_t>{1 << 24, 1 << 24, 1 << 13}, {1 << 13, 1 << 24, 1 << 24}, {1, 1 << 24, 1 << 24, 1 << 13},
-        // 2^64 bytes, which would wrap to 0 and match empty data.
-        {1 << 24, 1 << 24, 1 << 14}, {1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24}}) {
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{1 << 24, 1 << 24, 1 << 13},
+                                            {1 << 13, 1 << 24, 1 << 24},
+                                            {1, 1 << 24, 1 << 24, 1 << 13},
+                                            // 2^64 bytes, which would wrap to 0 and match empty data.
+                                            {1 << 24, 1 << 24, 1 << 14},
+                                            {1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24, 1 << 24}}) {
     SetWeightsRequest request;
     request.tensors.push_back({"w", DTypeWish::kF32, shape, ""});
     EXPECT_THAT(ViolationsOf(Check(request)), ElementsAre(Pair("tensors[0].shape", "TENSOR_SIZE")));
@@ -157,6 +195,19 @@ TEST(SetWeightsTest, ProductsThatOverflowAreRefusedWhereverTheyDo) {
   EXPECT_THAT(ViolationsOf(Check(request)), ElementsAre(Pair("tensors[0].data", "TENSOR_SIZE")));
 }
 
+// Tensors that no device computes with are kept as bytes, and their sizes are checked all the same.
+TEST(SetWeightsTest, OpaqueTypesHaveSizesToo) {
+  const std::pair<int, int64_t> sizes[] = {{4, 8}, {5, 1}, {8, 2}, {9, 4}, {12, 8}, {13, 1}, {14, 1}, {15, 1}};
+  for (const auto& [type, size] : sizes) {
+    SetWeightsRequest request;
+    request.tensors.push_back(
+        {"t", static_cast<DTypeWish>(type), {3, 5}, std::string(static_cast<size_t>(15 * size), 'x')});
+    EXPECT_TRUE(Check(request).ok()) << type;
+    request.tensors[0].data += 'x';
+    EXPECT_THAT(ViolationsOf(Check(request)), ElementsAre(Pair("tensors[0].data", "TENSOR_SIZE"))) << type;
+  }
+}
+
 TEST(SetWeightsTest, EightDimensionsAreAccepted) {
   SetWeightsRequest request;
   request.tensors.push_back({"w", DTypeWish::kF16, {1, 2, 1, 2, 1, 2, 1, 2}, std::string(32, 'x')});
@@ -164,7 +215,8 @@ TEST(SetWeightsTest, EightDimensionsAreAccepted) {
 }
 
 TEST(TensorNameTest, IdsArePlain) {
-  for (const char* name : {"w", "layers.0.attn/q", "a b", ".", "...", "..w", "w..", "a/..b/c", "-", "a//b", "a/", "~"}) {
+  for (const char* name :
+       {"w", "layers.0.attn/q", "a b", ".", "...", "..w", "w..", "a/..b/c", "-", "a//b", "a/", "~"}) {
     EXPECT_TRUE(NameAccepted(name)) << name;
   }
 }
@@ -193,8 +245,8 @@ TEST(TensorNameTest, PathsOutAreRefused) {
 
 TEST(TensorNameTest, EmptyAndControlCharactersAreRefused) {
   EXPECT_FALSE(NameAccepted(""));
-  for (const std::string& name :
-       {std::string("a\nb"), std::string("\t"), std::string("a\0b", 3), std::string("\x7f"), std::string("w\r"), std::string("\x1b[0m")}) {
+  for (const std::string& name : {std::string("a\nb"), std::string("\t"), std::string("a\0b", 3), std::string("\x7f"),
+                                  std::string("w\r"), std::string("\x1b[0m")}) {
     EXPECT_FALSE(NameAccepted(name)) << absl::StrCat("\"", name, "\"");
   }
 }

@@ -133,7 +133,9 @@ TEST(SystemClockTest, CancellingFreesWhatTheAlarmOwned) {
 TEST(SystemClockTest, WhatAnAlarmOwnsMayUseTheClockWhenItIsFreed) {
   struct UsesClock {
     SystemClock* clock;
-    ~UsesClock() { clock->CancelAlarm(clock->SetAlarm(clock->Now() + hours(1), [] {})); }
+    ~UsesClock() {
+      clock->CancelAlarm(clock->SetAlarm(clock->Now() + hours(1), [] {}));
+    }
   };
   SystemClock clock;
   const Clock::AlarmId id =

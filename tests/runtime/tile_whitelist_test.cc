@@ -33,8 +33,8 @@ TEST(TileWhitelistTest, DefaultDigest) {
 
 TEST(TileWhitelistTest, SortsNumericallyNotAsText) {
   const TileWhitelist list = Parsed("128,8,16,1,1,1\n16,8,16,1,1,1\n9,8,16,1,1,1\n");
-  EXPECT_THAT(list.shapes(), ElementsAre(TileShape{9, 8, 16, 1, 1, 1}, TileShape{16, 8, 16, 1, 1, 1},
-                                         TileShape{128, 8, 16, 1, 1, 1}));
+  EXPECT_THAT(list.shapes(),
+              ElementsAre(TileShape{9, 8, 16, 1, 1, 1}, TileShape{16, 8, 16, 1, 1, 1}, TileShape{128, 8, 16, 1, 1, 1}));
   EXPECT_EQ(list.digest(), "sha256:2e0b8a2fd39c11cbbf7ad1c48cb554ccbacd9ffa24549d8b66d23a6b3ffe29d3");
 }
 

@@ -64,8 +64,7 @@ TEST(TraversalTest, SwizzleGoesDownTheRowsOfAGroupFirst) {
 
 TEST(TraversalTest, SwizzlesLastGroupMayBeShort) {
   EXPECT_THAT(Swizzled(Grid(5, 2), 3),
-              ElementsAreArray(
-                  Order{{0, 0}, {1, 0}, {2, 0}, {0, 1}, {1, 1}, {2, 1}, {3, 0}, {4, 0}, {3, 1}, {4, 1}}));
+              ElementsAreArray(Order{{0, 0}, {1, 0}, {2, 0}, {0, 1}, {1, 1}, {2, 1}, {3, 0}, {4, 0}, {3, 1}, {4, 1}}));
 }
 
 TEST(TraversalTest, SwizzleOfOneIsRowMajorAndOfAllColumnMajor) {
@@ -92,9 +91,7 @@ TEST(TraversalTest, CompleteAppendsTheSixthTileOfATruncatedSnake) {
 
 TEST(TraversalTest, CompleteAppendsInRowMajorOrder) {
   const Traversal t = Resolve(Grid(3, 3), {{2, 2}, {1, 1}});
-  EXPECT_THAT(t.order,
-              ElementsAreArray(
-                  Order{{2, 2}, {1, 1}, {0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 2}, {2, 0}, {2, 1}}));
+  EXPECT_THAT(t.order, ElementsAreArray(Order{{2, 2}, {1, 1}, {0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 2}, {2, 0}, {2, 1}}));
   EXPECT_EQ(t.listed, 2);
   EXPECT_EQ(t.appended(), 7);
 }
@@ -123,20 +120,26 @@ TEST(TraversalTest, ExactAddsNothing) {
 
 TEST(TraversalTest, PeelMovesPartialTilesBehindAndKeepsTheOrderOtherwise) {
   // Row 1 and column 2 are partial.
-  const Traversal t =
-      Resolve(Grid(2, 3, /*ragged=*/true), {{1, 0}, {0, 1}, {0, 2}, {0, 0}, {1, 1}, {1, 2}}, Coverage::kExact,
-              TailPolicy::kPeel);
+  const Traversal t = Resolve(Grid(2, 3, /*ragged=*/true), {{1, 0}, {0, 1}, {0, 2}, {0, 0}, {1, 1}, {1, 2}},
+                              Coverage::kExact, TailPolicy::kPeel);
   EXPECT_THAT(t.order, ElementsAreArray(Order{{0, 1}, {0, 0}, {1, 0}, {0, 2}, {1, 1}, {1, 2}}));
   EXPECT_EQ(t.listed, 6);
   EXPECT_EQ(t.dropped, 0);
 }
 
-TEST(TraversalTest, PeelKeepsListedBeforeAppended) {
-  const Traversal t =
-      Resolve(Grid(2, 2, /*ragged=*/true), {{1, 1}, {0, 1}}, Coverage::kComplete, TailPolicy::kPeel);
+TEST(TraversalTest, PeelRunsAppendedFullTilesBeforeListedPartialOnes) {
+  const Traversal t = Resolve(Grid(2, 2, /*ragged=*/true), {{1, 1}, {0, 1}}, Coverage::kComplete, TailPolicy::kPeel);
   // Listed: both partial. Appended: (0,0) full, then (1,0).
-  EXPECT_THAT(t.order, ElementsAreArray(Order{{1, 1}, {0, 1}, {0, 0}, {1, 0}}));
+  EXPECT_THAT(t.order, ElementsAreArray(Order{{0, 0}, {1, 1}, {0, 1}, {1, 0}}));
   EXPECT_EQ(t.listed, 2);
+  EXPECT_EQ(t.appended_mask, (std::vector<bool>{true, false, false, true}));
+}
+
+TEST(TraversalTest, AppendedTilesThatComeLastNeedNoMask) {
+  const Traversal t = Resolve(Grid(2, 2), {{1, 1}, {0, 1}}, Coverage::kComplete, TailPolicy::kPeel);
+  EXPECT_TRUE(t.appended_mask.empty());
+  EXPECT_FALSE(t.IsAppended(1));
+  EXPECT_TRUE(t.IsAppended(2));
 }
 
 TEST(TraversalTest, DropCountsThePartialTilesAndKeepsThemInTheOrder) {
@@ -151,10 +154,33 @@ TEST(TraversalTest, DropOfAWholeGridCountsNone) {
 }
 
 TEST(TraversalTest, DropCountsOnlyWhatPartialDoesNotOmit) {
-  const Traversal t =
-      Resolve(Grid(2, 2, /*ragged=*/true), {{0, 0}, {1, 1}}, Coverage::kPartial, TailPolicy::kDrop);
+  const Traversal t = Resolve(Grid(2, 2, /*ragged=*/true), {{0, 0}, {1, 1}}, Coverage::kPartial, TailPolicy::kDrop);
   EXPECT_EQ(t.dropped, 1);
   EXPECT_EQ(t.omitted, 2);
+}
+
+TEST(PackingTest, WithoutRowsThereIsNone) { EXPECT_TRUE(ResolvePacking(4, {3, 1, 2}, {}).empty()); }
+
+TEST(PackingTest, RowsFollowThePackOrder) {
+  const std::vector<RowRange> rows = {{7, 0, 2}, {8, 2, 3}, {9, 3, 5}};
+  EXPECT_THAT(ResolvePacking(5, {9, 7, 8}, rows), ElementsAreArray({3, 4, 0, 1, 2}));
+}
+
+TEST(PackingTest, RepeatedAndUnknownIdsDoNotCount) {
+  const std::vector<RowRange> rows = {{7, 0, 2}, {8, 2, 3}};
+  EXPECT_THAT(ResolvePacking(3, {100, 8, 8, 0, 7, 8}, rows), ElementsAreArray({2, 0, 1}));
+}
+
+TEST(PackingTest, UnnamedRowsFollowInTheirOwnOrder) {
+  // Listed out of order and with ids that would sort otherwise.
+  const std::vector<RowRange> rows = {{1, 4, 6}, {9, 0, 1}, {5, 1, 4}};
+  EXPECT_THAT(ResolvePacking(6, {5}, rows), ElementsAreArray({1, 2, 3, 0, 4, 5}));
+}
+
+TEST(PackingTest, TheirOwnOrderIsNoPacking) {
+  const std::vector<RowRange> rows = {{1, 2, 4}, {2, 0, 2}};
+  EXPECT_TRUE(ResolvePacking(4, {2, 1}, rows).empty());
+  EXPECT_TRUE(ResolvePacking(4, {}, rows).empty());
 }
 
 // Whatever the planner lists, COMPLETE runs every tile once, and the listed ones first and as written.

@@ -45,7 +45,7 @@ class WaveQueueTest : public ::testing::Test {
     if (options.deadline) wave.deadline = clock_.Now() + *options.deadline;
     wave.held_bytes = Bytes(options.bytes);
     return std::make_shared<WaveJob>(WaveNumber(++last_), std::move(wave), model, clock_.Now(),
-                                     [](const Wave&, absl::StatusOr<WaveResult>) {});
+                                     [](const Wave&, const absl::StatusOr<WaveResult>&) {});
   }
   WaveJobPtr Pushed(const JobOptions& options = {}) {
     WaveJobPtr job = Job(options);
@@ -92,10 +92,10 @@ TEST_F(WaveQueueTest, ArrivalDecidesAmongEquals) {
 }
 
 TEST_F(WaveQueueTest, PriorityThenDeadlineThenArrival) {
-  Pushed();                                           // 1
-  Pushed({.deadline = seconds(9)});                   // 2
-  Pushed({.priority = -1, .deadline = seconds(1)});   // 3
-  Pushed({.priority = 5, .deadline = seconds(8)});    // 4
+  Pushed();                                          // 1
+  Pushed({.deadline = seconds(9)});                  // 2
+  Pushed({.priority = -1, .deadline = seconds(1)});  // 3
+  Pushed({.priority = 5, .deadline = seconds(8)});   // 4
   EXPECT_THAT(PopAll(), ElementsAre(4, 2, 1, 3));
 }
 
@@ -239,6 +239,51 @@ TEST_F(WaveQueueTest, CloseSendsWaitingLanesHome) {
   for (int i = 0; i < 3; ++i) lanes.emplace_back([&] { EXPECT_EQ(queue_.Pop(), nullptr); });
   queue_.Close();
   for (std::thread& lane : lanes) lane.join();
+}
+
+TEST_F(WaveQueueTest, OneMorePrefetchWaitsForTheOneUnderWay) {
+  WaveQueue queue(4, Bytes(1000), /*max_prefetching=*/1);
+  const WaveJobPtr first = Job(), second = Job(), third = Job();
+  first->needs_prefetch = second->needs_prefetch = true;
+  for (const auto& job : {first, second, third}) ASSERT_TRUE(queue.Push(job).ok());
+  EXPECT_EQ(queue.PopPrefetch(), first);
+  EXPECT_EQ(queue.Pop(), third) << "it needs none";
+  OneShot<WaveJobPtr> next;
+  std::thread starter([&] { next.Set(queue.PopPrefetch()); });
+  queue.PushReady(first);
+  EXPECT_EQ(next.Get(), second) << "there is room again";
+  starter.join();
+  const WaveJobPtr fourth = Job();
+  ASSERT_TRUE(queue.Push(fourth).ok());
+  EXPECT_EQ(queue.Pop(), first) << "what has started goes on before anything else starts";
+  EXPECT_EQ(queue.Pop(), fourth);
+  queue.EndPrefetch();
+}
+
+TEST_F(WaveQueueTest, APrefetchThatEndsAnotherWayMakesRoomToo) {
+  WaveQueue queue(4, Bytes(1000), /*max_prefetching=*/1);
+  const WaveJobPtr first = Job(), second = Job();
+  first->needs_prefetch = second->needs_prefetch = true;
+  for (const auto& job : {first, second}) ASSERT_TRUE(queue.Push(job).ok());
+  EXPECT_EQ(queue.PopPrefetch(), first);
+  queue.PutBack(first);  // Held back after all.
+  EXPECT_EQ(queue.PopPrefetch(), first);
+  queue.EndPrefetch();  // It failed.
+  EXPECT_EQ(queue.PopPrefetch(), second);
+}
+
+TEST_F(WaveQueueTest, ClosedLanesStayForWhatIsBeingPrefetched) {
+  const WaveJobPtr job = Job();
+  job->needs_prefetch = true;
+  ASSERT_TRUE(queue_.Push(job).ok());
+  ASSERT_EQ(queue_.PopPrefetch(), job);
+  queue_.Close();
+  OneShot<WaveJobPtr> popped;
+  std::thread lane([&] { popped.Set(queue_.Pop()); });
+  queue_.PushReady(job);
+  EXPECT_EQ(popped.Get(), job);
+  lane.join();
+  EXPECT_EQ(queue_.Pop(), nullptr);
 }
 
 TEST_F(WaveQueueTest, RemovingTheLastOfAClosedQueueSendsWaitingLanesHome) {

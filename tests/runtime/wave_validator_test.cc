@@ -38,13 +38,14 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 WeightVersion::Ptr Weights() {
-  const auto tensor = [](kernels::DType dtype, std::vector<int64_t> shape) {
+  const auto tensor = [](ElementType dtype, std::vector<int64_t> shape) {
     return std::make_shared<DeviceTensor>(TensorType{dtype, std::move(shape)});
   };
   return WeightVersion::Empty()->With("v", {{"f32", tensor(kernels::DType::kF32, {64, 128})},
                                             {"f32_t", tensor(kernels::DType::kF32, {128, 64})},
                                             {"bf16", tensor(kernels::DType::kBF16, {64, 128})},
                                             {"f16", tensor(kernels::DType::kF16, {64, 128})},
+                                            {"i8", tensor(*ElementType::FromWire(ElementType::kI8), {64, 128})},
                                             {"flat", tensor(kernels::DType::kF32, {64 * 128})}});
 }
 
@@ -76,7 +77,7 @@ TEST(WaveValidatorTest, APlainWaveComesThrough) {
   const Wave wave = Accepted(Valid());
   EXPECT_EQ(wave.model, "default");
   EXPECT_EQ(wave.tile, (TileShape{128, 128, 64, 2, 2, 1}));
-  EXPECT_FALSE(wave.unlisted);
+  EXPECT_FALSE(wave.tolerated);
   EXPECT_EQ(wave.stages, 2);
   EXPECT_EQ(wave.grid.tiles(), 1);
   EXPECT_EQ(wave.k, 64);
@@ -161,7 +162,8 @@ TEST(WaveValidatorTest, ZeroMeansOneForClusterAndStages) {
   const auto list = TileWhitelist::Parse("128,128,64,1,1,1");
   ASSERT_TRUE(list.ok());
   const WaveValidator validator(*list, /*lenient=*/false, Limits{});
-  const auto wave = validator.Validate(Valid().Tile({128, 128, 64, 0, 0, 0}).Build(), Mode::kComplete, *Weights(), kNow);
+  const auto wave =
+      validator.Validate(Valid().Tile({128, 128, 64, 0, 0, 0}).Build(), Mode::kComplete, *Weights(), kNow);
   ASSERT_TRUE(wave.ok()) << wave.status();
   EXPECT_EQ(wave->tile, (TileShape{128, 128, 64, 1, 1, 1}));
   EXPECT_EQ(wave->stages, 1);
@@ -224,8 +226,7 @@ TEST(WaveValidatorTest, FlatAndListedOrdersMeanTheSame) {
 }
 
 TEST(WaveValidatorTest, FlatAndListedOrdersMustAgree) {
-  const absl::Status other =
-      Check(Valid().Grid(2, 3).Order({{0, 0}, {1, 2}}).Flat({0, (1u << 16) | 1}));
+  const absl::Status other = Check(Valid().Grid(2, 3).Order({{0, 0}, {1, 2}}).Flat({0, (1u << 16) | 1}));
   EXPECT_THAT(ViolationsOf(other), ElementsAre(Pair("spec.tile_order_flat[1]", "TRAVERSALS_DIFFER")));
   EXPECT_THAT(DescriptionOf(other, "spec.tile_order_flat[1]"),
               StartsWith("spec.tile_order_flat[1]=65537: tile_order[1] is (1,2)"));
@@ -237,11 +238,12 @@ TEST(WaveValidatorTest, FlatAndListedOrdersMustAgree) {
 TEST(WaveValidatorTest, TilesOutsideTheGridAreNamedByCoordinate) {
   const absl::Status status =
       Check(Valid().Grid(2, 3).Order({{0, 0}, {2, 0}, {0, 3}, {-1, -1}, {1, 2}, {kHuge32, kHuge32}}));
-  EXPECT_THAT(ViolationsOf(status),
-              ElementsAre(Pair("spec.tile_order[1].m", "TILE_OUTSIDE_GRID"), Pair("spec.tile_order[2].n", "TILE_OUTSIDE_GRID"),
-                          Pair("spec.tile_order[3].m", "TILE_OUTSIDE_GRID"), Pair("spec.tile_order[3].n", "TILE_OUTSIDE_GRID"),
-                          Pair("spec.tile_order[5].m", "TILE_OUTSIDE_GRID"),
-                          Pair("spec.tile_order[5].n", "TILE_OUTSIDE_GRID")));
+  EXPECT_THAT(
+      ViolationsOf(status),
+      ElementsAre(Pair("spec.tile_order[1].m", "TILE_OUTSIDE_GRID"), Pair("spec.tile_order[2].n", "TILE_OUTSIDE_GRID"),
+                  Pair("spec.tile_order[3].m", "TILE_OUTSIDE_GRID"), Pair("spec.tile_order[3].n", "TILE_OUTSIDE_GRID"),
+                  Pair("spec.tile_order[5].m", "TILE_OUTSIDE_GRID"),
+                  Pair("spec.tile_order[5].n", "TILE_OUTSIDE_GRID")));
   EXPECT_EQ(DescriptionOf(status, "spec.tile_order[1].m"),
             "spec.tile_order[1].m=2: the grid has 2 tile rows (m=256, bm=128), so this must lie in [0, 1]");
 }
@@ -276,6 +278,13 @@ TEST(WaveValidatorTest, PartialTakesWhatIsListed) {
 
 // ---------------------------------------------------------------------------------------------- violations
 
+OperandRequest Stored(std::string tensor) {
+  OperandRequest operand;
+  operand.source = OperandRequest::Source::kTensor;
+  operand.tensor = std::move(tensor);
+  return operand;
+}
+
 struct BadWave {
   const char* name;
   WaveRequestBuilder request;
@@ -291,7 +300,8 @@ std::vector<BadWave> BadWaves() {
       {"model name", Valid().Model("no spaces"), "model", "MODEL_NAME", "model=\"no spaces\": use 1 to 128"},
       {"model of control characters", Valid().Model("a\n"), "model", "MODEL_NAME", R"(model="a\n")"},
       {"long model name", Valid().Model(std::string(129, 'm')), "model", "MODEL_NAME", "..."},
-      {"long client_id", Valid().Id("w", std::string(65, 'c')), "client_id", "TOO_LONG", "client_id=65 bytes: at most 64"},
+      {"long client_id", Valid().Id("w", std::string(65, 'c')), "client_id", "TOO_LONG",
+       "client_id=65 bytes: at most 64"},
       {"long wave_id", Valid().Id(std::string(129, 'w')), "wave_id", "TOO_LONG", "wave_id=129 bytes: at most 128"},
       {"wave_id of nobody", Valid().Id("w", ""), "client_id", "MISSING", "a wave_id needs the client_id"},
       // Scalars.
@@ -304,79 +314,133 @@ std::vector<BadWave> BadWaves() {
       {"priority too low", Valid().Priority(-101), "priority", "OUT_OF_RANGE", "priority=-101"},
       {"no time at all", Valid().Timeout(Duration(0)), "timeout", "OUT_OF_RANGE", "timeout=0s: must be positive"},
       {"negative timeout", Valid().Timeout(seconds(-2)), "timeout", "OUT_OF_RANGE", "timeout=-2s"},
-      {"unknown activation", Valid().Activates(static_cast<ActivationWish>(5)), "activation", "UNKNOWN_VALUE", "activation=5"},
-      {"negative activation", Valid().Activates(static_cast<ActivationWish>(-1)), "activation", "UNKNOWN_VALUE", "activation=-1"},
+      {"unknown activation", Valid().Activates(static_cast<ActivationWish>(5)), "activation", "UNKNOWN_VALUE",
+       "activation=5"},
+      {"negative activation", Valid().Activates(static_cast<ActivationWish>(-1)), "activation", "UNKNOWN_VALUE",
+       "activation=-1"},
       {"unknown coverage", Valid().Covers(static_cast<Coverage>(3)), "coverage", "UNKNOWN_VALUE", "coverage=3"},
-      {"unknown tails", Valid().Tails(static_cast<TailPolicy>(3)), "spec.tail_policy", "UNKNOWN_VALUE", "spec.tail_policy=3"},
+      {"unknown tails", Valid().Tails(static_cast<TailPolicy>(3)), "spec.tail_policy", "UNKNOWN_VALUE",
+       "spec.tail_policy=3"},
       // Types.
-      {"unknown dtype", edit([](auto& r) { r.spec.dtype = static_cast<DTypeWish>(4); }), "spec.dtype", "UNKNOWN_DTYPE", "spec.dtype=4: not a dtype this daemon knows; use F32, F16 or BF16"},
-      {"negative dtype", edit([](auto& r) { r.spec.dtype = static_cast<DTypeWish>(-1); }), "spec.dtype", "UNKNOWN_DTYPE", "spec.dtype=-1"},
+      {"unknown dtype", edit([](auto& r) { r.spec.dtype = static_cast<DTypeWish>(4); }), "spec.dtype", "UNKNOWN_DTYPE",
+       "spec.dtype=4: not a dtype this daemon computes with; use F32, F16 or BF16"},
+      {"negative dtype", edit([](auto& r) { r.spec.dtype = static_cast<DTypeWish>(-1); }), "spec.dtype",
+       "UNKNOWN_DTYPE", "spec.dtype=-1"},
       {"unknown c_dtype", Valid().CDType(static_cast<DTypeWish>(77)), "c_dtype", "UNKNOWN_DTYPE", "c_dtype=77"},
-      {"c_dtype of neither", Valid().DType(DTypeWish::kF16).CDType(DTypeWish::kBF16), "c_dtype", "C_DTYPE", "c_dtype=bf16: must be f32 or the dtype of A and W (f16)"},
+      {"c_dtype of neither", Valid().DType(DTypeWish::kF16).CDType(DTypeWish::kBF16), "c_dtype", "C_DTYPE",
+       "c_dtype=bf16: must be f32 or the dtype of A and W (f16)"},
       {"narrow C of f32", Valid().CDType(DTypeWish::kF16), "c_dtype", "C_DTYPE", "c_dtype=f16"},
       // Dimensions.
       {"m zero", edit([](auto& r) { r.m = 0; }), "m", "DIM_OUT_OF_RANGE", "m=0: must lie in [1, 16777216]"},
       {"m negative", edit([](auto& r) { r.m = -128; }), "m", "DIM_OUT_OF_RANGE", "m=-128"},
       {"m huge", edit([](auto& r) { r.m = kHuge; }), "m", "DIM_OUT_OF_RANGE", "m=9223372036854775807"},
       {"n zero", edit([](auto& r) { r.n = 0; }), "n", "DIM_OUT_OF_RANGE", "n=0"},
-      {"n least", edit([](auto& r) { r.n = std::numeric_limits<int64_t>::min(); }), "n", "DIM_OUT_OF_RANGE", "n=-9223372036854775808"},
+      {"n least", edit([](auto& r) { r.n = std::numeric_limits<int64_t>::min(); }), "n", "DIM_OUT_OF_RANGE",
+       "n=-9223372036854775808"},
       {"k zero", edit([](auto& r) { r.k = 0; }), "k", "DIM_OUT_OF_RANGE", "k=0"},
       {"k one too large", edit([](auto& r) { r.k = (1 << 24) + 1; }), "k", "DIM_OUT_OF_RANGE", "k=16777217"},
-      {"K not granular, f32", Valid().Dims(128, 128, 65), "k", "K_GRANULARITY", "k=65: K granularity needs k * 4 bytes (f32) to be a multiple of 32; try k=72"},
-      {"K not granular, bf16", Valid().DType(DTypeWish::kBF16).Dims(128, 128, 72), "k", "K_GRANULARITY", "k=72: K granularity needs k * 2 bytes (bf16) to be a multiple of 32; try k=80"},
+      {"K not granular, f32", Valid().Dims(128, 128, 65), "k", "K_GRANULARITY",
+       "k=65: K granularity needs k * 4 bytes (f32) to be a multiple of 32; try k=72"},
+      {"K not granular, bf16", Valid().DType(DTypeWish::kBF16).Dims(128, 128, 72), "k", "K_GRANULARITY",
+       "k=72: K granularity needs k * 2 bytes (bf16) to be a multiple of 32; try k=80"},
       // Tile shape.
-      {"unlisted", Valid().Tile({128, 192, 64, 2, 2, 1}), "spec.bm", "TILE_SHAPE_UNLISTED", "tile shape (128,192,64,2,(2,1)) (bm,bn,bk,stage_n,(cluster)) is not in the whitelist; nearest listed: (128,256,64,2,(2,1))"},
-      {"unlisted cluster", Valid().Tile({128, 128, 64, 2, 1, 1}), "spec.bm", "TILE_SHAPE_UNLISTED", "(128,128,64,2,(1,1))"},
-      {"unlisted stages", Valid().Tile({128, 128, 64, 0, 2, 1}), "spec.bm", "TILE_SHAPE_UNLISTED", "(128,128,64,1,(2,1))"},
+      {"unlisted", Valid().Tile({128, 192, 64, 2, 2, 1}), "spec.bm", "TILE_SHAPE_UNLISTED",
+       "tile shape (128,192,64,2,(2,1)) (bm,bn,bk,stage_n,(cluster)) is not in the whitelist; nearest listed: "
+       "(128,256,64,2,(2,1))"},
+      {"unlisted cluster", Valid().Tile({128, 128, 64, 2, 1, 1}), "spec.bm", "TILE_SHAPE_UNLISTED",
+       "(128,128,64,2,(1,1))"},
+      {"unlisted stages", Valid().Tile({128, 128, 64, 0, 2, 1}), "spec.bm", "TILE_SHAPE_UNLISTED",
+       "(128,128,64,1,(2,1))"},
       {"bm zero", Valid().Tile({0, 128, 64, 2, 2, 1}), "spec.bm", "DIM_OUT_OF_RANGE", "spec.bm=0"},
       {"bn negative", Valid().Tile({128, -1, 64, 2, 2, 1}), "spec.bn", "DIM_OUT_OF_RANGE", "spec.bn=-1"},
       {"bk huge", Valid().Tile({128, 128, kHuge32, 2, 2, 1}), "spec.bk", "DIM_OUT_OF_RANGE", "spec.bk=2147483647"},
-      {"cluster negative", Valid().Tile({128, 128, 64, 2, -2, 1}), "spec.cluster_shape.x", "NEGATIVE", "spec.cluster_shape.x=-2: must be at least 0"},
+      {"cluster negative", Valid().Tile({128, 128, 64, 2, -2, 1}), "spec.cluster_shape.x", "NEGATIVE",
+       "spec.cluster_shape.x=-2: must be at least 0"},
       {"cluster y negative", Valid().Tile({128, 128, 64, 2, 2, -1}), "spec.cluster_shape.y", "NEGATIVE", "=-1"},
       {"tmem columns", edit([](auto& r) { r.spec.tmem_columns = -1; }), "spec.tmem_layout.columns", "NEGATIVE", "=-1"},
       {"tmem phases", edit([](auto& r) { r.spec.tmem_phases = -5; }), "spec.tmem_layout.phases", "NEGATIVE", "=-5"},
-      {"stage_n", Valid().Tile({128, 128, 64, 9, 2, 1}), "spec.tmem_layout.stage_n", "STAGES", "=9: must lie in [1, 8], or 0"},
+      {"stage_n", Valid().Tile({128, 128, 64, 9, 2, 1}), "spec.tmem_layout.stage_n", "STAGES",
+       "=9: must lie in [1, 8], or 0"},
       {"stage_n negative", Valid().Tile({128, 128, 64, -2, 2, 1}), "spec.tmem_layout.stage_n", "STAGES", "=-2"},
       {"stage_hint", edit([](auto& r) { r.spec.stage_hint = 9; }), "spec.stage_hint", "STAGES", "=9"},
       {"stage_hint negative", edit([](auto& r) { r.spec.stage_hint = -1; }), "spec.stage_hint", "STAGES", "=-1"},
       // Window.
-      {"window begins below 0", Valid().Window(-1, 4), "spec.swap_begin", "SWAP_WINDOW", "spec.swap_begin=-1: must be at least 0"},
-      {"window empty", Valid().Window(4, 4), "spec.swap_end", "SWAP_WINDOW", "spec.swap_end=4: must be greater than swap_begin=4"},
+      {"window begins below 0", Valid().Window(-1, 4), "spec.swap_begin", "SWAP_WINDOW",
+       "spec.swap_begin=-1: must be at least 0"},
+      {"window empty", Valid().Window(4, 4), "spec.swap_end", "SWAP_WINDOW",
+       "spec.swap_end=4: must be greater than swap_begin=4"},
       {"window backwards", Valid().Window(4, 2), "spec.swap_end", "SWAP_WINDOW", "spec.swap_end=2"},
       {"window left out", Valid().Window(0, 0), "spec.swap_end", "SWAP_WINDOW", "spec.swap_end=0"},
       // Ids.
-      {"pack id negative", edit([](auto& r) { r.spec.pack_order = {1, -1}; }), "spec.pack_order[1]", "ID_OUT_OF_RANGE", "spec.pack_order[1]=-1"},
-      {"pack id beyond int32", edit([](auto& r) { r.spec.pack_order = {int64_t{1} << 31}; }), "spec.pack_order[0]", "ID_OUT_OF_RANGE", "spec.pack_order[0]=2147483648: must lie in [0, 2147483647]"},
-      {"page beyond int32", edit([](auto& r) { r.spec.io_extents = {{"l", int64_t{1} << 32, 5}}; }), "spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE", "=4294967296"},
-      {"page negative", edit([](auto& r) { r.spec.io_extents = {{"l", -1, 5}}; }), "spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE", "=-1"},
-      {"last page negative", edit([](auto& r) { r.spec.io_extents = {{"l", 0, 1}, {"l", 0, -2}}; }), "spec.io_extents[1].end_pid", "ID_OUT_OF_RANGE", "spec.io_extents[1].end_pid=-2"},
-      {"last page huge", edit([](auto& r) { r.spec.io_extents = {{"l", 0, kHuge}}; }), "spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE", "=9223372036854775807"},
-      {"layer missing", edit([](auto& r) { r.spec.io_extents = {{"", 0, 1}}; }), "spec.io_extents[0].layer", "LAYER_NAME", "spec.io_extents[0].layer=\"\""},
-      {"layer long", edit([](auto& r) { r.spec.io_extents = {{std::string(129, 'l'), 0, 1}}; }), "spec.io_extents[0].layer", "LAYER_NAME", "use 1 to 128 bytes"},
-      {"layer unprintable", edit([](auto& r) { r.spec.io_extents = {{"a\x01", 0, 1}}; }), "spec.io_extents[0].layer", "LAYER_NAME", R"("a\x01")"},
+      {"pack id negative", edit([](auto& r) {
+         r.spec.pack_order = {1, -1};
+       }),
+       "spec.pack_order[1]", "ID_OUT_OF_RANGE", "spec.pack_order[1]=-1"},
+      {"pack id beyond int32", edit([](auto& r) { r.spec.pack_order = {int64_t{1} << 31}; }), "spec.pack_order[0]",
+       "ID_OUT_OF_RANGE", "spec.pack_order[0]=2147483648: must lie in [0, 2147483647]"},
+      {"page beyond int32", edit([](auto& r) {
+         r.spec.io_extents = {{"l", int64_t{1} << 32, 5}};
+       }),
+       "spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE", "=4294967296"},
+      {"page negative", edit([](auto& r) {
+         r.spec.io_extents = {{"l", -1, 5}};
+       }),
+       "spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE", "=-1"},
+      {"last page negative", edit([](auto& r) {
+         r.spec.io_extents = {{"l", 0, 1}, {"l", 0, -2}};
+       }),
+       "spec.io_extents[1].end_pid", "ID_OUT_OF_RANGE", "spec.io_extents[1].end_pid=-2"},
+      {"last page huge", edit([](auto& r) {
+         r.spec.io_extents = {{"l", 0, kHuge}};
+       }),
+       "spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE", "=9223372036854775807"},
+      {"layer missing", edit([](auto& r) {
+         r.spec.io_extents = {{"", 0, 1}};
+       }),
+       "spec.io_extents[0].layer", "LAYER_NAME", "spec.io_extents[0].layer=\"\""},
+      {"layer long", edit([](auto& r) {
+         r.spec.io_extents = {{std::string(129, 'l'), 0, 1}};
+       }),
+       "spec.io_extents[0].layer", "LAYER_NAME", "use 1 to 128 bytes"},
+      {"layer unprintable", edit([](auto& r) {
+         r.spec.io_extents = {{"a\x01", 0, 1}};
+       }),
+       "spec.io_extents[0].layer", "LAYER_NAME", R"("a\x01")"},
       // Operands.
       {"a missing", edit([](auto& r) { r.a = {}; }), "a", "MISSING", "a=(none): required: give its bytes inline"},
       {"w missing", edit([](auto& r) { r.w = {}; }), "w", "MISSING", "or name a tensor"},
-      {"a short", Valid().A(std::string(128 * 64 * 4 - 1, 'a')), "a.inline", "OPERAND_SIZE", "a.inline=32767 bytes: 128 x 64 f32 with row_stride 64 needs exactly 32768 bytes"},
+      {"a short", Valid().A(std::string(128 * 64 * 4 - 1, 'a')), "a.inline", "OPERAND_SIZE",
+       "a.inline=32767 bytes: 128 x 64 f32 with row_stride 64 needs exactly 32768 bytes"},
       {"a long", Valid().A(std::string(128 * 64 * 4 + 4, 'a')), "a.inline", "OPERAND_SIZE", "a.inline=32772 bytes"},
       {"a empty", Valid().A(""), "a.inline", "OPERAND_SIZE", "a.inline=0 bytes"},
-      {"a with a full last row", Valid().A(std::string(128 * 70 * 4, 'a'), 70), "a.inline", "OPERAND_SIZE", "needs exactly 35816 bytes"},
-      {"w of another type", Valid().DType(DTypeWish::kBF16).W(std::string(64 * 128 * 4, 'w')), "w.inline", "OPERAND_SIZE", "64 x 128 bf16"},
-      {"w transposed", Valid().Dims(128, 256, 64).Transposed().W(std::string(4, 'w')), "w.inline", "OPERAND_SIZE", "256 x 64 f32"},
+      {"a with a full last row", Valid().A(std::string(128 * 70 * 4, 'a'), 70), "a.inline", "OPERAND_SIZE",
+       "needs exactly 35816 bytes"},
+      {"w of another type", Valid().DType(DTypeWish::kBF16).W(std::string(64 * 128 * 4, 'w')), "w.inline",
+       "OPERAND_SIZE", "64 x 128 bf16"},
+      {"w transposed", Valid().Dims(128, 256, 64).Transposed().W(std::string(4, 'w')), "w.inline", "OPERAND_SIZE",
+       "256 x 64 f32"},
       {"c short", Valid().C("1234"), "c.inline", "OPERAND_SIZE", "c.inline=4 bytes: 128 x 128 f32"},
-      {"c of another type", Valid().DType(DTypeWish::kBF16).CDType(DTypeWish::kBF16).C(std::string(128 * 128 * 4, 'c')), "c.inline", "OPERAND_SIZE", "128 x 128 bf16"},
-      {"a stride too small", Valid().A("", 63), "a.row_stride", "STRIDE", "a.row_stride=63: must be 0 (packed) or at least the 64 columns of a"},
+      {"c of another type", Valid().DType(DTypeWish::kBF16).CDType(DTypeWish::kBF16).C(std::string(128 * 128 * 4, 'c')),
+       "c.inline", "OPERAND_SIZE", "128 x 128 bf16"},
+      {"a stride too small", Valid().A("", 63), "a.row_stride", "STRIDE",
+       "a.row_stride=63: must be 0 (packed) or at least the 64 columns of a"},
       {"a stride negative", edit([](auto& r) { r.a.row_stride = -64; }), "a.row_stride", "STRIDE", "a.row_stride=-64"},
       {"w stride too small", Valid().W("", 127), "w.row_stride", "STRIDE", "w.row_stride=127"},
       {"w transposed stride", Valid().Transposed().W("", 63), "w.row_stride", "STRIDE", "the 64 columns of w"},
       {"c stride negative", edit([](auto& r) { r.c.row_stride = -1; }), "c.row_stride", "STRIDE", "c.row_stride=-1"},
-      {"a stride overflows", edit([](auto& r) { r.a.row_stride = kHuge; }), "a.row_stride", "STRIDE", "larger than any memory"},
-      {"a stride overflows in bytes", edit([](auto& r) { r.a.row_stride = kHuge / 127 - 1; }), "a.row_stride", "STRIDE", "with 128 rows the matrix is larger than any memory"},
-      {"w stride overflows to little", edit([](auto& r) { r.w.row_stride = int64_t{1} << 62; }), "w.row_stride", "STRIDE", "larger than any memory"},
-      {"c stride overflows", edit([](auto& r) { r.c.row_stride = kHuge; }), "c.row_stride", "STRIDE", "larger than any memory"},
-      {"result too large", edit([](auto& r) { r.c.row_stride = int64_t{1} << 30; }), "c", "RESULT_SIZE", "a result may have at most 67108864 bytes"},
-      {"a as a tensor", edit([](auto& r) { r.a = {.source = OperandRequest::Source::kTensor, .tensor = "f32"}; }), "a.tensor", "OPERAND_SOURCE", "a.tensor=\"f32\": only w can name a tensor"},
-      {"c as a tensor", edit([](auto& r) { r.c = {.source = OperandRequest::Source::kTensor, .tensor = "f32"}; }), "c.tensor", "OPERAND_SOURCE", "c.tensor=\"f32\""},
+      {"a stride overflows", edit([](auto& r) { r.a.row_stride = kHuge; }), "a.row_stride", "STRIDE",
+       "larger than any memory"},
+      {"a stride overflows in bytes", edit([](auto& r) { r.a.row_stride = kHuge / 127 - 1; }), "a.row_stride", "STRIDE",
+       "with 128 rows the matrix is larger than any memory"},
+      {"w stride overflows to little", edit([](auto& r) { r.w.row_stride = int64_t{1} << 62; }), "w.row_stride",
+       "STRIDE", "larger than any memory"},
+      {"c stride overflows", edit([](auto& r) { r.c.row_stride = kHuge; }), "c.row_stride", "STRIDE",
+       "larger than any memory"},
+      {"result too large", edit([](auto& r) { r.c.row_stride = int64_t{1} << 30; }), "c", "RESULT_SIZE",
+       "a result may have at most 67108864 bytes"},
+      {"a as a tensor", edit([](auto& r) { r.a = Stored("f32"); }), "a.tensor", "OPERAND_SOURCE",
+       "a.tensor=\"f32\": only w can name a tensor"},
+      {"c as a tensor", edit([](auto& r) { r.c = Stored("f32"); }), "c.tensor", "OPERAND_SOURCE", "c.tensor=\"f32\""},
       {"tensor without a name", Valid().WTensor(""), "w.tensor", "TENSOR_NAME", "w.tensor=\"\": use 1 to 512 bytes"},
       {"tensor name too long", Valid().WTensor(std::string(513, 't')), "w.tensor", "TENSOR_NAME", "use 1 to 512 bytes"},
       {"tensor with a stride", Valid().WTensor("f32").W("", 128), "w.row_stride", "STRIDE", "must be 0 for a tensor"},
@@ -399,7 +463,8 @@ TEST(WaveValidatorTest, EachViolationIsNamedAlone) {
 // The example of the design page, word for word.
 TEST(WaveValidatorTest, GranularityReadsAsDesigned) {
   const absl::Status status = Check(Valid().DType(DTypeWish::kBF16).Tile({128, 128, 24, 2, 2, 1}));
-  EXPECT_THAT(ViolationsOf(status), ElementsAre(Pair("spec.bk", "K_GRANULARITY"), Pair("spec.bm", "TILE_SHAPE_UNLISTED")));
+  EXPECT_THAT(ViolationsOf(status),
+              ElementsAre(Pair("spec.bk", "K_GRANULARITY"), Pair("spec.bm", "TILE_SHAPE_UNLISTED")));
   EXPECT_EQ(DescriptionOf(status, "spec.bk"),
             "spec.bk=24: K granularity needs bk * 2 bytes (bf16) to be a multiple of 32; try bk=32");
 }
@@ -420,15 +485,16 @@ TEST(WaveValidatorTest, EverythingWrongIsSaidAtOnce) {
                                           r.spec.io_extents = {{"", -1, -2}};
                                           r.w.row_stride = 1;
                                         }));
-  EXPECT_THAT(ViolationsOf(status),
-              ElementsAre(Pair("model", "MODEL_NAME"), Pair("alpha", "NOT_FINITE"), Pair("beta", "BETA_WITHOUT_C"),
-                          Pair("k", "K_GRANULARITY"), Pair("spec.bm", "TILE_SHAPE_UNLISTED"),
-                          Pair("spec.swap_begin", "SWAP_WINDOW"), Pair("spec.swap_end", "SWAP_WINDOW"),
-                          Pair("spec.pack_order[0]", "ID_OUT_OF_RANGE"), Pair("spec.io_extents[0].layer", "LAYER_NAME"),
-                          Pair("spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE"),
-                          Pair("spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE"),
-                          Pair("spec.tile_order[1]", "TILE_REPEATED"), Pair("spec.tile_order[2].m", "TILE_OUTSIDE_GRID"),
-                          Pair("bias", "BIAS_SIZE"), Pair("a.inline", "OPERAND_SIZE"), Pair("w.row_stride", "STRIDE")));
+  EXPECT_THAT(
+      ViolationsOf(status),
+      ElementsAre(Pair("model", "MODEL_NAME"), Pair("alpha", "NOT_FINITE"), Pair("beta", "BETA_WITHOUT_C"),
+                  Pair("k", "K_GRANULARITY"), Pair("spec.bm", "TILE_SHAPE_UNLISTED"),
+                  Pair("spec.swap_begin", "SWAP_WINDOW"), Pair("spec.swap_end", "SWAP_WINDOW"),
+                  Pair("spec.pack_order[0]", "ID_OUT_OF_RANGE"), Pair("spec.io_extents[0].layer", "LAYER_NAME"),
+                  Pair("spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE"),
+                  Pair("spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE"), Pair("spec.tile_order[1]", "TILE_REPEATED"),
+                  Pair("spec.tile_order[2].m", "TILE_OUTSIDE_GRID"), Pair("bias", "BIAS_SIZE"),
+                  Pair("a.inline", "OPERAND_SIZE"), Pair("w.row_stride", "STRIDE")));
 }
 
 TEST(WaveValidatorTest, AllDimensionsWrongAtOnce) {
@@ -448,8 +514,7 @@ TEST(WaveValidatorTest, AnEmptyRequestGetsAnAnswer) {
 }
 
 TEST(WaveValidatorTest, ViolationsBeyondSixtyFourAreCounted) {
-  const absl::Status status =
-      Check(Valid().Edit([](WaveRequest& r) { r.spec.pack_order.assign(1000, -1); }));
+  const absl::Status status = Check(Valid().Edit([](WaveRequest& r) { r.spec.pack_order.assign(1000, -1); }));
   const auto violations = ViolationsOf(status);
   ASSERT_EQ(violations.size(), 65u);
   EXPECT_EQ(violations[63], std::make_pair(std::string("spec.pack_order[63]"), std::string("ID_OUT_OF_RANGE")));
@@ -497,8 +562,8 @@ TEST(WaveValidatorTest, GridsAreCapped) {
     return CheckLenient(Valid().Tile({1, 1, 8, 1, 1, 1}).Dims(m, n, 8).A("").W(""));
   };
   const absl::Status tiles = check(4096, 257);
-  EXPECT_THAT(ViolationsOf(tiles),
-              ElementsAre(Pair("spec.bm", "TOO_MANY_TILES"), Pair("a.inline", "OPERAND_SIZE"), Pair("w.inline", "OPERAND_SIZE")));
+  EXPECT_THAT(ViolationsOf(tiles), ElementsAre(Pair("spec.bm", "TOO_MANY_TILES"), Pair("a.inline", "OPERAND_SIZE"),
+                                               Pair("w.inline", "OPERAND_SIZE")));
   EXPECT_THAT(DescriptionOf(tiles, "spec.bm"), HasSubstr("the grid of 4096 x 257 tiles is over the limit of 1048576"));
   // tile_order_flat has 16 bits for a coordinate.
   EXPECT_THAT(ViolationsOf(check(65'537, 1)), ::testing::Contains(Pair("spec.bm", "TOO_MANY_TILES")));
@@ -513,8 +578,87 @@ TEST(WaveValidatorTest, LimitsAreTheDaemons) {
   limits.max_dim = 127;
   limits.max_message_bytes = 1;
   EXPECT_THAT(ViolationsOf(Validate(Valid(), Mode::kComplete, false, limits).status()),
-              ElementsAre(Pair("m", "DIM_OUT_OF_RANGE"), Pair("n", "DIM_OUT_OF_RANGE"), Pair("spec.bm", "DIM_OUT_OF_RANGE"),
-                          Pair("spec.bn", "DIM_OUT_OF_RANGE")));
+              ElementsAre(Pair("m", "DIM_OUT_OF_RANGE"), Pair("n", "DIM_OUT_OF_RANGE"),
+                          Pair("spec.bm", "DIM_OUT_OF_RANGE"), Pair("spec.bn", "DIM_OUT_OF_RANGE")));
+}
+
+// --------------------------------------------------------------------------------------------------- rows
+
+std::vector<std::pair<std::string, std::string>> RowViolations(std::vector<RowRange> rows) {
+  return ViolationsOf(Check(Valid().Dims(10, 128, 64).Edit([&](WaveRequest& r) { r.rows = std::move(rows); })));
+}
+
+TEST(WaveValidatorTest, RowsArePackedInPackOrder) {
+  const Wave wave = Accepted(Valid().Dims(4, 128, 64).Edit([](WaveRequest& r) {
+    r.rows = {{1, 0, 1}, {2, 1, 3}, {kMaxId, 3, 4}};
+    r.spec.pack_order = {kMaxId, 2, 2, 77};
+  }));
+  EXPECT_THAT(wave.packed_rows, ElementsAre(3, 1, 2, 0));
+  EXPECT_TRUE(Accepted(Valid().Edit([](WaveRequest& r) {
+                r.spec.pack_order = {3, 1};
+              })).packed_rows.empty())
+      << "advisory without rows";
+}
+
+TEST(WaveValidatorTest, RowsMustPartitionA) {
+  EXPECT_THAT(RowViolations({{1, 0, 6}, {2, 5, 10}}),
+              ElementsAre(Pair("rows[1].begin", "ROWS_OVERLAP"), Pair("rows", "ROWS_TOTAL")));
+  EXPECT_THAT(RowViolations({{1, 0, 10}, {2, 0, 10}}),
+              ElementsAre(Pair("rows[1].begin", "ROWS_OVERLAP"), Pair("rows", "ROWS_TOTAL")));
+  EXPECT_THAT(RowViolations({{1, 0, 5}, {2, 0, 5}}), ElementsAre(Pair("rows[1].begin", "ROWS_OVERLAP")));
+  EXPECT_THAT(RowViolations({{1, 0, 10}, {2, 4, 5}, {3, 6, 7}}),
+              ElementsAre(Pair("rows[1].begin", "ROWS_OVERLAP"), Pair("rows[2].begin", "ROWS_OVERLAP"),
+                          Pair("rows", "ROWS_TOTAL")));
+  EXPECT_THAT(RowViolations({{1, 0, 4}, {2, 6, 10}}), ElementsAre(Pair("rows", "ROWS_TOTAL")));
+  EXPECT_THAT(RowViolations({{1, 0, 9}}), ElementsAre(Pair("rows", "ROWS_TOTAL")));
+  EXPECT_THAT(RowViolations({{2, 4, 10}, {1, 0, 4}}), ElementsAre()) << "in any order";
+}
+
+TEST(WaveValidatorTest, RowRangesAreNamedByPart) {
+  EXPECT_THAT(
+      RowViolations(
+          {{-1, 0, 1}, {1, -1, 3}, {2, 10, 11}, {3, 4, 4}, {4, 5, 11}, {int64_t{1} << 31, 0, kHuge}, {3, 4, 3}}),
+      ElementsAre(Pair("rows[0].id", "ID_OUT_OF_RANGE"), Pair("rows[1].begin", "ROW_OUT_OF_RANGE"),
+                  Pair("rows[2].begin", "ROW_OUT_OF_RANGE"), Pair("rows[3].end", "ROW_OUT_OF_RANGE"),
+                  Pair("rows[4].end", "ROW_OUT_OF_RANGE"), Pair("rows[5].id", "ID_OUT_OF_RANGE"),
+                  Pair("rows[5].end", "ROW_OUT_OF_RANGE"), Pair("rows[6].id", "ID_REPEATED"),
+                  Pair("rows[6].end", "ROW_OUT_OF_RANGE")));
+}
+
+TEST(WaveValidatorTest, RowsOfAWaveWithoutRowsAreViolations) {
+  EXPECT_THAT(ViolationsOf(Check(Valid().Edit([](WaveRequest& r) {
+                r.m = -5;
+                r.rows = {{1, 0, 1}};
+              }))),
+              ::testing::Contains(Pair("m", "DIM_OUT_OF_RANGE")));
+}
+
+TEST(WaveValidatorTest, RowRangesAreCapped) {
+  EXPECT_THAT(RowViolations(std::vector<RowRange>(65'537)), ElementsAre(Pair("rows", "TOO_MANY")));
+}
+
+// --------------------------------------------------------------------------------------------------- pages
+
+std::vector<std::pair<std::string, std::string>> PageViolations(std::vector<IoExtent> extents) {
+  Limits limits;
+  limits.max_wave_pages = 10;
+  const WaveValidator validator(TileWhitelist::Default(), /*lenient=*/false, limits, /*paged=*/true);
+  const WaveRequest request = Valid().Edit([&](WaveRequest& r) { r.spec.io_extents = std::move(extents); }).Build();
+  return ViolationsOf(validator.Validate(request, Mode::kComplete, *Weights(), kNow).status());
+}
+
+TEST(WaveValidatorTest, PagesThatWillBeReadAreCounted) {
+  EXPECT_THAT(PageViolations({{"0", 5, 9}, {"1", 0, 4}, {"2", 7, 6}}), ElementsAre());
+  EXPECT_THAT(PageViolations({{"0", 5, 9}, {"1", 0, 5}}), ElementsAre(Pair("spec.io_extents", "TOO_MANY")));
+  EXPECT_THAT(PageViolations({{"0", 0, kMaxId}, {"0", 0, kMaxId}}), ElementsAre(Pair("spec.io_extents", "TOO_MANY")));
+}
+
+// Found by the fuzzer: the number of pages must not overflow before the ids are refused.
+TEST(WaveValidatorTest, PageIdsOutOfRangeAreNotCounted) {
+  EXPECT_THAT(PageViolations({{"0", kHuge, -2}}), ElementsAre(Pair("spec.io_extents[0].start_pid", "ID_OUT_OF_RANGE"),
+                                                              Pair("spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE")));
+  EXPECT_THAT(PageViolations({{"0", 0, std::numeric_limits<int64_t>::min()}}),
+              ElementsAre(Pair("spec.io_extents[0].end_pid", "ID_OUT_OF_RANGE")));
 }
 
 // ------------------------------------------------------------------------------------------------- lenient
@@ -525,12 +669,12 @@ TEST(WaveValidatorTest, LenientRunsTheSmokeWave) {
   EXPECT_THAT(ViolationsOf(Check(smoke)), ElementsAre(Pair("k", "K_GRANULARITY"), Pair("spec.bk", "K_GRANULARITY"),
                                                       Pair("spec.bm", "TILE_SHAPE_UNLISTED")));
   const Wave wave = Accepted(smoke, /*lenient=*/true);
-  EXPECT_TRUE(wave.unlisted) << "the result has to say so";
+  EXPECT_TRUE(wave.tolerated) << "the result has to say so";
   EXPECT_EQ(wave.tile, (TileShape{2, 2, 2, 1, 1, 1}));
   EXPECT_EQ(wave.window, (SwapWindow{0, 3}));
 }
 
-TEST(WaveValidatorTest, LenientStillKnowsWhatIsListed) { EXPECT_FALSE(Accepted(Valid(), /*lenient=*/true).unlisted); }
+TEST(WaveValidatorTest, LenientStillKnowsWhatIsListed) { EXPECT_FALSE(Accepted(Valid(), /*lenient=*/true).tolerated); }
 
 TEST(WaveValidatorTest, LenientIsNotLenientAboutTheRest) {
   EXPECT_THAT(ViolationsOf(CheckLenient(Valid().Tile({0, 2, 2, 1, 1, 1}).Window(3, 3))),
@@ -544,7 +688,8 @@ TEST(WaveValidatorTest, TheRightDigestPasses) {
 }
 
 TEST(WaveValidatorTest, AnotherDigestComesFirstAndNamesBoth) {
-  const absl::Status status = Check(Valid().Alpha(kNaN).Edit([](WaveRequest& r) { r.whitelist_digest = "sha256:00ff"; }));
+  const absl::Status status =
+      Check(Valid().Alpha(kNaN).Edit([](WaveRequest& r) { r.whitelist_digest = "sha256:00ff"; }));
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(GetReason(status), "WHITELIST_MISMATCH");
   EXPECT_EQ(MetadataOf(status, "planned"), "sha256:00ff");
@@ -554,8 +699,7 @@ TEST(WaveValidatorTest, AnotherDigestComesFirstAndNamesBoth) {
 }
 
 TEST(WaveValidatorTest, AHugeDigestIsNotEchoed) {
-  const absl::Status status =
-      Check(Valid().Edit([](WaveRequest& r) { r.whitelist_digest.assign(1 << 20, '\n'); }));
+  const absl::Status status = Check(Valid().Edit([](WaveRequest& r) { r.whitelist_digest.assign(1 << 20, '\n'); }));
   EXPECT_EQ(GetReason(status), "WHITELIST_MISMATCH");
   EXPECT_LT(status.message().size(), 1000u);
   EXPECT_LT(MetadataOf(status, "planned").size(), 1000u);
@@ -565,7 +709,9 @@ TEST(WaveValidatorTest, AHugeDigestIsNotEchoed) {
 
 TEST(WaveValidatorTest, AStoredWGivesItsType) {
   const auto request = [](const char* tensor) {
-    return Valid().DType(DTypeWish::kUnspecified).WTensor(tensor).Edit([](WaveRequest& r) { r.a.bytes = r.a.bytes.substr(0, 128 * 64 * 2); });
+    return Valid().DType(DTypeWish::kUnspecified).WTensor(tensor).Edit([](WaveRequest& r) {
+      r.a.bytes = r.a.bytes.substr(0, 128 * 64 * 2);
+    });
   };
   const Wave bf16 = Accepted(request("bf16"));
   EXPECT_EQ(bf16.dtype, kernels::DType::kBF16);
@@ -582,9 +728,10 @@ TEST(WaveValidatorTest, WithoutAWishOrAStoredWItIsF32) {
 
 TEST(WaveValidatorTest, TheStoredTypeDecidesGranularity) {
   // 72 columns are granular in f32, not in bf16.
-  EXPECT_THAT(ViolationsOf(Check(Valid().DType(DTypeWish::kUnspecified).WTensor("bf16").Dims(128, 128, 72).A(
-                  std::string(128 * 72 * 2, 'a')))),
-              ElementsAre(Pair("k", "K_GRANULARITY")));
+  EXPECT_THAT(
+      ViolationsOf(Check(
+          Valid().DType(DTypeWish::kUnspecified).WTensor("bf16").Dims(128, 128, 72).A(std::string(128 * 72 * 2, 'a')))),
+      ElementsAre(Pair("k", "K_GRANULARITY")));
 }
 
 TEST(WaveValidatorTest, AStoredWOfAnotherTypeIsNotCast) {
@@ -595,6 +742,17 @@ TEST(WaveValidatorTest, AStoredWOfAnotherTypeIsNotCast) {
   EXPECT_EQ(MetadataOf(status, "model"), "default");
   EXPECT_EQ(MetadataOf(status, "version"), "1");
   EXPECT_THAT(std::string(status.message()), HasSubstr("stores it as bf16, not f32"));
+}
+
+TEST(WaveValidatorTest, AnOpaqueTensorIsNoW) {
+  for (const DTypeWish dtype : {DTypeWish::kUnspecified, DTypeWish::kF32, DTypeWish::kBF16}) {
+    const absl::Status status = Check(Valid().WTensor("i8").Edit([dtype](WaveRequest& r) {
+      r.spec.dtype = dtype;
+      r.a.bytes = r.a.bytes.substr(0, dtype == DTypeWish::kBF16 ? 128 * 64 * 2 : 128 * 64 * 4);
+    }));
+    EXPECT_EQ(GetReason(status), "WEIGHT_DTYPE") << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("i8"));
+  }
 }
 
 TEST(WaveValidatorTest, AStoredWMustHaveTheShape) {
@@ -614,12 +772,14 @@ TEST(WaveValidatorTest, AnUnknownTensorIsNamed) {
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(GetReason(status), "TENSOR_NOT_FOUND");
   EXPECT_EQ(MetadataOf(status, "tensor"), "layer.7\n");
-  EXPECT_THAT(std::string(status.message()), StartsWith(R"(w.tensor="layer.7\n": model "default" version 1 has no such tensor)"));
+  EXPECT_THAT(std::string(status.message()),
+              StartsWith(R"(w.tensor="layer.7\n": model "default" version 1 has no such tensor)"));
   EXPECT_EQ(GetReason(Check(Valid().DType(DTypeWish::kUnspecified).WTensor("nope"))), "TENSOR_NOT_FOUND");
 }
 
 TEST(WaveValidatorTest, ViolationsComeBeforeAMissingTensor) {
-  EXPECT_THAT(ViolationsOf(Check(Valid().WTensor("nope").Window(1, 1))), ElementsAre(Pair("spec.swap_end", "SWAP_WINDOW")));
+  EXPECT_THAT(ViolationsOf(Check(Valid().WTensor("nope").Window(1, 1))),
+              ElementsAre(Pair("spec.swap_end", "SWAP_WINDOW")));
 }
 
 // An inline W must not be mistaken for a stored one, whatever else the request carries.
@@ -649,7 +809,8 @@ TEST(CheckWeightTest, IsAskedAgainOfTheVersionThatRuns) {
 TEST(WaveValidatorTest, DryModeLetsOperandsBeLeftOut) {
   const auto bare = Valid().Beta(2).Edit([](WaveRequest& r) { r.a = r.w = r.c = {}; });
   EXPECT_TRUE(Check(bare, Mode::kDry).ok()) << Check(bare, Mode::kDry);
-  EXPECT_THAT(ViolationsOf(Check(bare)), ElementsAre(Pair("beta", "BETA_WITHOUT_C"), Pair("a", "MISSING"), Pair("w", "MISSING")));
+  EXPECT_THAT(ViolationsOf(Check(bare)),
+              ElementsAre(Pair("beta", "BETA_WITHOUT_C"), Pair("a", "MISSING"), Pair("w", "MISSING")));
 }
 
 TEST(WaveValidatorTest, DryModeChecksWhatIsThere) {

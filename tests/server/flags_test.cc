@@ -79,8 +79,7 @@ TEST(FlagsTest, Listen) {
 
 TEST(FlagsTest, InsecureListen) {
   EXPECT_NE(Error({"--listen=0.0.0.0:80"}).find("--insecure-listen"), std::string::npos);
-  EXPECT_NE(Error({"--listen=0.0.0.0:80", "--insecure-listen=false"}).find("--insecure-listen"),
-            std::string::npos);
+  EXPECT_NE(Error({"--listen=0.0.0.0:80", "--insecure-listen=false"}).find("--insecure-listen"), std::string::npos);
   EXPECT_TRUE(Good({"--listen=0.0.0.0:80", "--insecure-listen"}).rpc.insecure_listen);
   EXPECT_TRUE(Good({"--insecure-listen=true"}).rpc.insecure_listen);
 }
@@ -100,8 +99,7 @@ TEST(FlagsTest, Choices) {
   EXPECT_FALSE(Good({"--shape-check=strict"}).waves.lenient_shapes);
   EXPECT_EQ(Error({"--shape-check=loose"}), "--shape-check=loose: must be one of strict, lenient");
   EXPECT_EQ(Good({"--log-level=debug"}).process.log_level, LogLevel::kDebug);
-  EXPECT_EQ(Error({"--log-level=loud"}),
-            "--log-level=loud: must be one of debug, info, warning, error");
+  EXPECT_EQ(Error({"--log-level=loud"}), "--log-level=loud: must be one of debug, info, warning, error");
   EXPECT_FALSE(Good({"--allow-when-idle=false"}).weights.allow_when_idle);
   EXPECT_TRUE(Good({"--allow-when-idle=true"}).weights.allow_when_idle);
   EXPECT_EQ(Error({"--allow-when-idle=no"}), "--allow-when-idle=no: must be true or false");
@@ -111,11 +109,10 @@ TEST(FlagsTest, Counts) {
   EXPECT_EQ(Good({"--max-models=1"}).weights.max_models, 1u);
   EXPECT_EQ(Error({"--max-models=0"}), "--max-models=0: must be a whole number from 1 to 10000");
   EXPECT_EQ(Good({"--queue-waves=1000000"}).waves.queue_waves, 1000000u);
-  EXPECT_EQ(Error({"--queue-waves=1000001"}),
-            "--queue-waves=1000001: must be a whole number from 1 to 1000000");
+  EXPECT_EQ(Error({"--queue-waves=1000001"}), "--queue-waves=1000001: must be a whole number from 1 to 1000000");
   EXPECT_EQ(Good({"--lanes=64"}).waves.lanes, 64u);
   EXPECT_EQ(Error({"--lanes=65"}), "--lanes=65: must be a whole number from 0 to 64");
-  for (const char* bad : {"-1", "1.5", "x", "1x", "", "99999999999999999999999"}) {
+  for (const char* bad : {"-1", "1.5", "x", "1x", "99999999999999999999999"}) {
     EXPECT_NE(Error({std::string("--lanes=") + bad}).find("whole number"), std::string::npos) << bad;
   }
 }
@@ -123,18 +120,15 @@ TEST(FlagsTest, Counts) {
 TEST(FlagsTest, Bytes) {
   EXPECT_EQ(Good({"--max-message-bytes=1M"}).rpc.max_message_bytes, 1048576u);
   EXPECT_EQ(Good({"--max-message-bytes=2147483647"}).rpc.max_message_bytes, 2147483647u);
-  EXPECT_EQ(Error({"--max-message-bytes=2G"}),
-            "--max-message-bytes=2G: must be from 4096 to 2147483647 bytes");
+  EXPECT_EQ(Error({"--max-message-bytes=2G"}), "--max-message-bytes=2G: must be from 4096 to 2147483647 bytes");
   EXPECT_EQ(Good({"--queue-bytes=2G"}).waves.queue_bytes, uint64_t{2} << 30);
   EXPECT_NE(Error({"--queue-bytes=0"}).find("must be from 1048576"), std::string::npos);
   EXPECT_EQ(Good({"--weight-memory-limit=0"}).weights.memory_limit, 0u);
   EXPECT_EQ(Good({"--weight-memory-limit=1T"}).weights.memory_limit, uint64_t{1} << 40);
   EXPECT_NE(Error({"--weight-memory-limit=5K"}).find(", or 0"), std::string::npos);
-  EXPECT_EQ(Error({"--weight-memory-limit=99999999999T"}),
-            "--weight-memory-limit=99999999999T: is too large");
-  for (const char* bad : {"1MB", "M", "-1", "1.5G", "1m", ""}) {
-    EXPECT_NE(Error({std::string("--queue-bytes=") + bad}).find("number of bytes"), std::string::npos)
-        << bad;
+  EXPECT_EQ(Error({"--weight-memory-limit=99999999999T"}), "--weight-memory-limit=99999999999T: is too large");
+  for (const char* bad : {"1MB", "M", "-1", "1.5G", "1m"}) {
+    EXPECT_NE(Error({std::string("--queue-bytes=") + bad}).find("number of bytes"), std::string::npos) << bad;
   }
 }
 
@@ -146,9 +140,8 @@ TEST(FlagsTest, Durations) {
   EXPECT_EQ(Good({"--grace-period=1h"}).process.grace_period, 1h);
   EXPECT_EQ(Error({"--max-hold=11m"}), "--max-hold=11m: must be at most 600s");
   EXPECT_EQ(Error({"--grace-period=61m"}), "--grace-period=61m: must be at most 3600s");
-  for (const char* bad : {"5", "s", "-5s", "5 s", "5sec", "nans", "infs", "1e3s", ""}) {
-    EXPECT_NE(Error({std::string("--max-hold=") + bad}).find("duration with its unit"), std::string::npos)
-        << bad;
+  for (const char* bad : {"5", "s", "-5s", "5 s", "5sec", "nans", "infs", "1e3s"}) {
+    EXPECT_NE(Error({std::string("--max-hold=") + bad}).find("duration with its unit"), std::string::npos) << bad;
   }
   EXPECT_EQ(Error({"--max-hold=99999999999999h"}), "--max-hold=99999999999999h: is too long");
 }
@@ -156,8 +149,6 @@ TEST(FlagsTest, Durations) {
 TEST(FlagsTest, Files) {
   EXPECT_EQ(Good({"--ready-file=/tmp/r"}).process.ready_file, "/tmp/r");
   EXPECT_EQ(Good({"--tile-whitelist=/tmp/w"}).waves.tile_whitelist_file, "/tmp/w");
-  EXPECT_EQ(Error({"--ready-file="}), "--ready-file=: needs a file name");
-  EXPECT_EQ(Error({"--tile-whitelist="}), "--tile-whitelist=: needs a file name");
 }
 
 TEST(FlagsTest, HelpAndVersion) {
@@ -165,9 +156,8 @@ TEST(FlagsTest, HelpAndVersion) {
   const std::string help = Good({"--help"}).help;
   for (const char* name :
        {"--listen", "--insecure-listen", "--metrics", "--device", "--flagfile", "--ready-file", "--version",
-        "--log-level", "--shape-check", "--tile-whitelist", "--max-models", "--max-message-bytes",
-        "--queue-waves", "--queue-bytes", "--lanes", "--weight-memory-limit", "--allow-when-idle",
-        "--max-hold", "--grace-period"}) {
+        "--log-level", "--shape-check", "--tile-whitelist", "--max-models", "--max-message-bytes", "--queue-waves",
+        "--queue-bytes", "--lanes", "--weight-memory-limit", "--allow-when-idle", "--max-hold", "--grace-period"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }
@@ -177,12 +167,13 @@ TEST(FlagsTest, WhatIsNotAFlag) {
   EXPECT_NE(Error({"--state-dir=/tmp"}).find("--state-dir"), std::string::npos);
   EXPECT_NE(Error({"word"}).find("word"), std::string::npos);
   EXPECT_NE(Error({"--lanes"}).find("--lanes"), std::string::npos);
-  EXPECT_NE(Error({"--lanes=1", "2"}).find("2"), std::string::npos);
+  for (const char* name : {"--lanes=", "--ready-file=", "--max-hold=", "--queue-bytes=", "--listen="}) {
+    EXPECT_NE(Error({name}).find("missing"), std::string::npos) << name;
+  }
+  EXPECT_NE(Error({"--lanes=1", "2"}).find('2'), std::string::npos);
 }
 
-TEST(FlagsTest, TheLastOfTwoWins) {
-  EXPECT_EQ(Good({"--lanes=1", "--lanes=2"}).waves.lanes, 2u);
-}
+TEST(FlagsTest, TheLastOfTwoWins) { EXPECT_EQ(Good({"--lanes=1", "--lanes=2"}).waves.lanes, 2u); }
 
 TEST(FlagsTest, FlagFile) {
   const FlagFile file(

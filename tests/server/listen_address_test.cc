@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 namespace bwrt::server {
@@ -46,8 +48,7 @@ TEST(ListenAddressTest, ErrorsSayWhatIsWrong) {
     const auto address = ListenAddress::Parse(c.text);
     ASSERT_FALSE(address.ok()) << c.text;
     EXPECT_EQ(address.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_NE(address.status().message().find(c.says), absl::string_view::npos)
-        << c.text << ": " << address.status();
+    EXPECT_NE(address.status().message().find(c.says), absl::string_view::npos) << c.text << ": " << address.status();
   }
 }
 
@@ -56,15 +57,13 @@ TEST(ListenAddressTest, UnixPathLength) {
   EXPECT_TRUE(ListenAddress::Parse(longest).ok());
   const auto address = ListenAddress::Parse(longest + "x");
   ASSERT_FALSE(address.ok());
-  EXPECT_NE(address.status().message().find("108 bytes, and a Unix socket's at most 107"),
-            absl::string_view::npos)
+  EXPECT_NE(address.status().message().find("108 bytes, and a Unix socket's at most 107"), absl::string_view::npos)
       << address.status();
   EXPECT_FALSE(ListenAddress::Parse(std::string("unix:/a\0b", 9)).ok());
 }
 
 TEST(ListenAddressTest, Loopback) {
-  for (const char* text : {"unix:/x", "127.0.0.1:1", "127.9.8.7:1", "[::1]:1", "localhost:1",
-                           "[::ffff:127.0.0.1]:1"}) {
+  for (const char* text : {"unix:/x", "127.0.0.1:1", "127.9.8.7:1", "[::1]:1", "localhost:1", "[::ffff:127.0.0.1]:1"}) {
     EXPECT_TRUE(ListenAddress::Parse(text)->IsLoopback()) << text;
   }
   for (const char* text : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "host.example:1", "[::ffff:10.0.0.1]:1",
@@ -94,15 +93,16 @@ TEST(ListenAddressTest, Default) {
 }
 
 TEST(ListenAddressTest, CreatesTheRuntimeDirectory) {
-  const std::string base = testing::TempDir() + "/runtime_dir_test";
-  rmdir((base + "/a").c_str());
-  rmdir(base.c_str());
-  const ListenAddress address = *ListenAddress::Parse("unix:" + base + "/s");
+  // The test's own directory can be too long for a socket's path.
+  std::string pattern = std::filesystem::temp_directory_path() / "bwrtXXXXXX";
+  const std::string base = mkdtemp(pattern.data());
+  const ListenAddress address = *ListenAddress::Parse("unix:" + base + "/a/s");
   EXPECT_TRUE(CreateRuntimeDirectory(address).ok());
+  EXPECT_TRUE(std::filesystem::is_directory(base + "/a"));
   EXPECT_TRUE(CreateRuntimeDirectory(address).ok());
-  EXPECT_TRUE(CreateRuntimeDirectory(*ListenAddress::Parse("unix:" + base + "/a/s")).ok());
   EXPECT_EQ(CreateRuntimeDirectory(*ListenAddress::Parse("unix:" + base + "/b/c/s")).code(),
             absl::StatusCode::kNotFound);
+  std::filesystem::remove_all(base);
 }
 
 }  // namespace

@@ -51,8 +51,7 @@ TEST(MetricsExposerTest, ABusyPortIsAnError) {
   EXPECT_EQ((*first)->address().host, "127.0.0.1");
   auto second = MetricsExposer::Create((*first)->address());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_NE(second.status().message().find("the port is in use"), absl::string_view::npos)
-      << second.status();
+  EXPECT_NE(second.status().message().find("the port is in use"), absl::string_view::npos) << second.status();
 }
 
 }  // namespace

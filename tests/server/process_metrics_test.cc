@@ -44,17 +44,14 @@ TEST(ProcessMetricsTest, ReadsProc) {
   ASSERT_EQ(values.size(), 6u);
   EXPECT_DOUBLE_EQ(values.at("process_cpu_seconds_total"), 500 * tick);
   EXPECT_DOUBLE_EQ(values.at("process_virtual_memory_bytes"), 1e6);
-  EXPECT_DOUBLE_EQ(values.at("process_resident_memory_bytes"),
-                   10 * static_cast<double>(sysconf(_SC_PAGESIZE)));
+  EXPECT_DOUBLE_EQ(values.at("process_resident_memory_bytes"), 10 * static_cast<double>(sysconf(_SC_PAGESIZE)));
   EXPECT_DOUBLE_EQ(values.at("process_start_time_seconds"), 1.7e9 + 5000 * tick);
   EXPECT_DOUBLE_EQ(values.at("process_open_fds"), 3);
   EXPECT_DOUBLE_EQ(values.at("process_max_fds"), 1024);
   fs::remove_all(proc);
 }
 
-TEST(ProcessMetricsTest, WhatCannotBeReadIsAbsent) {
-  EXPECT_TRUE(Values(ProcessMetrics("/no/such/proc")).empty());
-}
+TEST(ProcessMetricsTest, WhatCannotBeReadIsAbsent) { EXPECT_TRUE(Values(ProcessMetrics("/no/such/proc")).empty()); }
 
 TEST(ProcessMetricsTest, ThisProcess) {
   const auto values = Values(ProcessMetrics());

@@ -3,6 +3,7 @@
 // A wave runs its tokens one after another. Unless the device is held, it runs straight through; while it is
 // held, every wave stops in each token until the test lets it on, so that a test can look at, cancel or swap
 // beneath a wave of which it knows exactly how far it has come. A wave stopped in token t has the clock [t, t].
+// The device is not asked for prefetch tokens: it begins in the last of them, P - 1, or in token 0.
 //
 // Waves are known by their wave_id; give them different ones. Thread-safe. Owned by the runtime under test,
 // which must let waves end before it goes: call Release() first.
@@ -17,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -78,7 +80,7 @@ class FakeDevice final : public Device {
     held_ = false;
     changed_.NotifyAll();
   }
-  // Lets `wave_id` go on until it is in `token`, and returns when it is.
+  // Lets `wave_id` go on until it is in `token`, and returns when it is there or further.
   void AdvanceTo(const std::string& wave_id, int64_t token) {
     MutexLock lock(mu_);
     gates_[wave_id].until = std::max(gates_[wave_id].until, token);
@@ -87,6 +89,13 @@ class FakeDevice final : public Device {
   }
   // Returns once `wave_id` has begun.
   void AwaitStart(const std::string& wave_id) { AdvanceTo(wave_id, 0); }
+  // Lets `wave_id` run on until the runtime stops it: it stays in its last token and asks again and again.
+  void RunUntilStopped(const std::string& wave_id) {
+    MutexLock lock(mu_);
+    gates_[wave_id].never_ends = true;
+    gates_[wave_id].until = std::numeric_limits<int64_t>::max();
+    changed_.NotifyAll();
+  }
   // Lets `wave_id` run to its end; its callback tells when.
   void Finish(const std::string& wave_id) {
     MutexLock lock(mu_);
@@ -141,6 +150,7 @@ class FakeDevice final : public Device {
     return std::make_shared<Tensor>(std::move(tensor), std::move(*reservation), live_, on_free_);
   }
 
+  Bytes WorkingBytes(const Wave& /*wave*/) const override { return Bytes(0); }
   EffectiveSpec Plan(const Wave& wave) const override {
     EffectiveSpec effective;
     effective.device = info_.name;
@@ -179,16 +189,26 @@ class FakeDevice final : public Device {
   struct Gate {
     int64_t token = -1;  // That the wave is in; -1 before it begins.
     int64_t until = 0;   // It may go on until it is in this one.
+    bool never_ends = false;
   };
 
   absl::Status RunTokens(const Wave& wave, WaveProgress& progress) {
     if (absl::Status status = progress.Step({}, {}); !status.ok()) return status;
-    for (int64_t token = 0;; ++token) {
+    for (int64_t token = std::max<int64_t>(wave.tokens.prefetch - 1, 0);; ++token) {
       WaitIn(wave.wave_id, token);
       const bool last = token == wave.tokens.last();
-      const absl::Status status = last ? progress.Step({}, {}) : progress.Step(token, token + 1);
+      absl::Status status = last ? progress.Step({}, {}) : progress.Step(token, token + 1);
+      while (status.ok() && last && NeverEnds(wave.wave_id)) {
+        std::this_thread::yield();
+        status = progress.Step({}, {});
+      }
       if (!status.ok() || last) return status;
     }
+  }
+
+  bool NeverEnds(const std::string& wave_id) {
+    MutexLock lock(mu_);
+    return gates_[wave_id].never_ends;
   }
 
   void WaitIn(const std::string& wave_id, int64_t token) {

@@ -35,8 +35,7 @@ class ManualClock final : public Clock {
     // Destroyed after the lock is released: it may own anything.
     std::function<void()> dropped;
     MutexLock lock(mu_);
-    const auto at =
-        std::find_if(alarms_.begin(), alarms_.end(), [id](const auto& a) { return a.first.second == id; });
+    const auto at = std::find_if(alarms_.begin(), alarms_.end(), [id](const auto& a) { return a.first.second == id; });
     if (at == alarms_.end()) return;
     dropped = std::move(at->second);
     alarms_.erase(at);

@@ -57,10 +57,10 @@ class WaveRequestBuilder {
   }
   // m and n of so many whole tiles. Set the tile first.
   WaveRequestBuilder& Grid(int64_t rows, int64_t cols) { return Dims(rows * r_.spec.bm, cols * r_.spec.bn, r_.k); }
-  // P io_extents and a row of T tiles.
+  // P io_extents and a column of T tiles.
   WaveRequestBuilder& Tokens(int64_t prefetch, int64_t tiles) {
     r_.spec.io_extents.assign(static_cast<size_t>(prefetch), IoExtent{"layer", 0, 1});
-    return Grid(1, tiles);
+    return Grid(tiles, 1);
   }
   WaveRequestBuilder& Window(int32_t begin, int32_t end) {
     r_.spec.swap_begin = begin;
@@ -160,10 +160,12 @@ class WaveRequestBuilder {
     };
     WaveRequest r = r_;
     const auto owned = std::make_shared<Bytes>();
-    owned->a = a_.value_or(Zeros(r.m, r.k, r.a.row_stride));
+    owned->a = a_ ? *a_ : Zeros(r.m, r.k, r.a.row_stride);
     Inline(owned->a, r.a);
     if (r.w.source == OperandRequest::Source::kInline) {
-      owned->w = w_.value_or(r.w_transposed ? Zeros(r.n, r.k, r.w.row_stride) : Zeros(r.k, r.n, r.w.row_stride));
+      const int64_t rows = r.w_transposed ? r.n : r.k;
+      const int64_t cols = r.w_transposed ? r.k : r.n;
+      owned->w = w_ ? *w_ : Zeros(rows, cols, r.w.row_stride);
       Inline(owned->w, r.w);
     }
     if (c_) {
@@ -183,8 +185,7 @@ class WaveRequestBuilder {
 
   std::string Zeros(int64_t rows, int64_t cols, int64_t row_stride) const {
     const int64_t stride = row_stride == 0 ? cols : row_stride;
-    const int64_t element =
-        r_.spec.dtype == DTypeWish::kF16 || r_.spec.dtype == DTypeWish::kBF16 ? 2 : 4;
+    const int64_t element = r_.spec.dtype == DTypeWish::kF16 || r_.spec.dtype == DTypeWish::kBF16 ? 2 : 4;
     return std::string(static_cast<size_t>(((rows - 1) * stride + cols) * element), '\0');
   }
 

@@ -1,0 +1,147 @@
+#include "runtime/cpu_tensor.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/error.h"
+
+namespace bwrt::runtime {
+namespace {
+
+using Kind = WeightBudget::Kind;
+
+constexpr int64_t kRows = 16;
+constexpr int64_t kCols = 8;
+constexpr int64_t kContent = kRows * kCols * 4;
+const int64_t kAsStored = kernels::PackedWeights::PackedBytes(kRows, kCols);
+const int64_t kTransposed = kernels::PackedWeights::PackedBytes(kCols, kRows);
+
+// Element (i, j) is 100 i + j.
+HostTensor Matrix() {
+  std::vector<float> values;
+  for (int64_t i = 0; i < kRows; ++i) {
+    for (int64_t j = 0; j < kCols; ++j) values.push_back(static_cast<float>(100 * i + j));
+  }
+  return {"w",
+          {kernels::DType::kF32, {kRows, kCols}},
+          std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float))};
+}
+
+// Element (k, n) of W, as the kernels read it.
+float At(const kernels::PackedWeights& panels, int64_t k, int64_t n) { return panels.panel(n / 64)[k * 64 + n % 64]; }
+
+std::shared_ptr<const CpuTensor> Created(WeightBudget& budget, const CpuTensor* predecessor = nullptr) {
+  auto tensor = CpuTensor::Create(Matrix(), predecessor, budget);
+  EXPECT_TRUE(tensor.ok()) << tensor.status();
+  return tensor.ok() ? *tensor : nullptr;
+}
+
+TEST(CpuTensorTest, PacksAMatrixAsStored) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor = Created(budget);
+  EXPECT_EQ(tensor->type(), (TensorType{kernels::DType::kF32, {kRows, kCols}}));
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(kContent));
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
+
+  const auto panels = tensor->GetPanels(false);
+  ASSERT_TRUE(panels.ok());
+  EXPECT_EQ((*panels)->k(), kRows);
+  EXPECT_EQ((*panels)->n(), kCols);
+  EXPECT_EQ(At(**panels, 3, 5), 305);
+  EXPECT_EQ(*tensor->GetPanels(false), *panels) << "packed once";
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
+}
+
+TEST(CpuTensorTest, PacksTheOtherOrientationWhenAskedAndKeepsIt) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor = Created(budget);
+  const auto panels = tensor->GetPanels(true);
+  ASSERT_TRUE(panels.ok());
+  EXPECT_EQ((*panels)->k(), kCols);
+  EXPECT_EQ((*panels)->n(), kRows);
+  EXPECT_EQ(At(**panels, 5, 3), 305);
+  EXPECT_EQ(*tensor->GetPanels(true), *panels);
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored + kTransposed));
+}
+
+TEST(CpuTensorTest, GivesEverythingBack) {
+  WeightBudget budget(Bytes(1 << 20));
+  auto tensor = Created(budget);
+  ASSERT_TRUE(tensor->GetPanels(true).ok());
+  const auto panels = tensor->GetPanels(false);
+  tensor = nullptr;
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(0));
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+  EXPECT_EQ(At(**panels, 3, 5), 305) << "a wave may still be using them";
+}
+
+TEST(CpuTensorTest, PreparesTheLayoutsItsPredecessorWasUsedIn) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto first = Created(budget);
+  ASSERT_TRUE(first->GetPanels(true).ok());
+  const int64_t before = budget.reserved(Kind::kLayout).value();
+  const auto second = Created(budget, first.get());
+  EXPECT_EQ(budget.reserved(Kind::kLayout).value() - before, kAsStored + kTransposed) << "both, before any wave asks";
+}
+
+TEST(CpuTensorTest, OtherThanMatricesAreKeptAsBytes) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor = CpuTensor::Create({"b", {kernels::DType::kF16, {3}}, "123456"}, nullptr, budget);
+  ASSERT_TRUE(tensor.ok());
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(6));
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+}
+
+TEST(CpuTensorTest, OpaqueMatricesAreNotPacked) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor =
+      CpuTensor::Create({"q", {*ElementType::FromWire(ElementType::kI8), {2, 3}}, "123456"}, nullptr, budget);
+  ASSERT_TRUE(tensor.ok());
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(6));
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+}
+
+TEST(CpuTensorTest, WhatDoesNotFitIsRefusedAndKeepsNothing) {
+  // One byte short of the content, and of content and panels.
+  for (const int64_t limit : {kContent - 1, kContent + kAsStored - 1}) {
+    WeightBudget budget{Bytes(limit)};
+    const auto tensor = CpuTensor::Create(Matrix(), nullptr, budget);
+    EXPECT_EQ(tensor.status().code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(GetReason(tensor.status()), "WEIGHT_MEMORY");
+    EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(0));
+    EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+  }
+}
+
+TEST(CpuTensorTest, AnUnforeseenLayoutBeyondTheBudgetIsPackedButNotKept) {
+  WeightBudget budget{Bytes(kContent + kAsStored)};
+  const auto tensor = Created(budget);
+  const auto panels = tensor->GetPanels(true);
+  ASSERT_TRUE(panels.ok()) << "a wave does not fail for it";
+  EXPECT_EQ(At(**panels, 5, 3), 305);
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
+  EXPECT_NE(*tensor->GetPanels(true), *panels);
+}
+
+TEST(CpuTensorTest, SeveralWavesMayAskAtOnce) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor = Created(budget);
+  std::vector<std::thread> waves;
+  for (int i = 0; i < 4; ++i) {
+    waves.emplace_back([&, transposed = i % 2 == 0] {
+      const auto panels = tensor->GetPanels(transposed);
+      ASSERT_TRUE(panels.ok());
+      EXPECT_EQ(transposed ? At(**panels, 5, 3) : At(**panels, 3, 5), 305);
+    });
+  }
+  for (std::thread& wave : waves) wave.join();
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored + kTransposed)) << "charged once each";
+}
+
+}  // namespace
+}  // namespace bwrt::runtime
