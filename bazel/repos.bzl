@@ -15,6 +15,7 @@ _PACKAGE_FILES = {
     "libssl-dev": "/usr/include/openssl/evp.h",
     "liburing-dev": "/usr/include/liburing.h",
     "libxsmm-dev": "/usr/include/libxsmm.h",
+    "libxxhash-dev": "/usr/include/xxhash.h",
     "nlohmann-json3-dev": "/usr/include/nlohmann/json.hpp",
     "prometheus-cpp-dev": "/usr/include/prometheus/registry.h",
     "protobuf-compiler": "/usr/bin/protoc",

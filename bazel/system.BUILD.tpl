@@ -120,6 +120,11 @@ cc_library(
 )
 
 cc_library(
+    name = "xxhash",
+    linkopts = ["-l:libxxhash.a"],
+)
+
+cc_library(
     name = "xsmm",
     linkopts = [
         "-l:libxsmm.a",
