@@ -1,13 +1,9 @@
 #include "runtime/page_reader.h"
 
-#include <unistd.h>
-
 #include "runtime/thread_page_reader.h"
 #include "runtime/uring_page_reader.h"
 
 namespace bwrt::runtime {
-
-PageFile::~PageFile() { close(fd_); }
 
 std::unique_ptr<PageReader> MakePageReader() {
   if (auto uring = UringPageReader::Create()) return uring;

@@ -8,20 +8,9 @@
 #include <memory>
 #include <string>
 
+#include "runtime/file_handle.h"
+
 namespace bwrt::runtime {
-
-// An open file; closed with the last reference.
-class PageFile {
- public:
-  explicit PageFile(int fd) : fd_(fd) {}
-  ~PageFile();
-  PageFile(const PageFile&) = delete;
-  PageFile& operator=(const PageFile&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 // Thread-safe.
 class PageReader {
@@ -34,7 +23,7 @@ class PageReader {
 
   // Reads `size` bytes at `offset` into `buffer`, which must live until `done` has been called: once, on a thread of
   // the reader's, never inside this call. `done` must not block and must not destroy the reader.
-  virtual void Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size,
+  virtual void Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size,
                     Done done) = 0;
 
   virtual const char* name() const = 0;  // "io_uring" or "threads".

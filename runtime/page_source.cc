@@ -1,14 +1,6 @@
 #include "runtime/page_source.h"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -17,25 +9,13 @@
 #include "absl/strings/str_split.h"
 #include "runtime/error.h"
 #include "runtime/limits.h"
+#include "runtime/plain_name.h"
 #include "runtime/violations.h"
 
 namespace bwrt::runtime {
 namespace {
 
 constexpr int64_t kMaxPageBytes = int64_t{64} << 20;
-
-bool IsPlainName(absl::string_view name) {
-  return !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
-         std::none_of(name.begin(), name.end(), [](char ch) { return ch == '/' || absl::ascii_iscntrl(ch); });
-}
-
-// As open, for reading, but nothing in `path` leads out of `directory`: no "..", no symbolic link, no mount trick.
-int OpenBeneath(int directory, const std::string& path) {
-  open_how how = {};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // Not to hang on a pipe that was put there.
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(syscall(SYS_openat2, directory, path.c_str(), &how, sizeof(how)));
-}
 
 }  // namespace
 
@@ -80,34 +60,26 @@ int64_t LayerNumber(absl::string_view layer) {
 }
 
 absl::StatusOr<std::unique_ptr<PageSource>> PageSource::Create(PageSourceOptions options) {
-  const int fd = open(options.root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
-    return absl::NotFoundError(absl::StrCat("page source: root=", options.root, ": ", std::strerror(errno)));
-  }
-  return std::unique_ptr<PageSource>(new PageSource(std::move(options), std::make_unique<PageFile>(fd)));
+  auto root = RootDirectory::Open(options.root);
+  if (!root.ok()) return absl::NotFoundError(absl::StrCat("page source: ", root.status().message()));
+  return std::unique_ptr<PageSource>(new PageSource(std::move(options), *std::move(root)));
 }
 
 absl::StatusOr<PageSource::Segment> PageSource::Open(int64_t layer) const {
   Segment segment;
   segment.name = absl::StrCat(options_.model_id, "/", options_.model_version, "/layer_", layer, ".seg");
-  const int fd = OpenBeneath(root_->fd(), segment.name);
-  if (fd < 0) {
-    if (errno == ENOENT || errno == ENOTDIR) {
-      return MakeError(absl::StatusCode::kNotFound, "PAGE_FILE_MISSING",
-                       absl::StrCat("page file ", segment.name,
-                                    " does not exist; write the segment or leave the "
-                                    "extents of this layer out"));
-    }
-    return MakeError(absl::StatusCode::kFailedPrecondition, "PAGE_FILE_UNREADABLE",
-                     absl::StrCat("page file ", segment.name, " can't be opened: ", std::strerror(errno)));
+  auto file = root_->OpenFile(segment.name);
+  if (absl::IsNotFound(file.status())) {
+    return MakeError(absl::StatusCode::kNotFound, "PAGE_FILE_MISSING",
+                     absl::StrCat("page file ", file.status().message(),
+                                  "; write the segment or leave the extents of this layer out"));
   }
-  segment.file = std::make_shared<PageFile>(fd);
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+  if (!file.ok()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "PAGE_FILE_UNREADABLE",
-                     absl::StrCat("page file ", segment.name, " is not a regular file"));
+                     absl::StrCat("page file ", file.status().message()));
   }
-  segment.bytes = info.st_size;
+  segment.file = std::move(file->handle);
+  segment.bytes = file->bytes;
   return segment;
 }
 

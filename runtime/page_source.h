@@ -13,8 +13,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "runtime/mutex.h"
-#include "runtime/page_reader.h"
+#include "runtime/file_handle.h"
+#include "runtime/root_directory.h"
 
 namespace bwrt::runtime {
 
@@ -47,7 +47,7 @@ class PageSource {
   // A layer's segment and how many whole pages it has. Opened anew each time, so that a file that is replaced is
   // seen. NOT_FOUND PAGE_FILE_MISSING, FAILED_PRECONDITION PAGE_FILE_UNREADABLE; named by the file within the root.
   struct Segment {
-    std::shared_ptr<const PageFile> file;
+    std::shared_ptr<const FileHandle> file;
     int64_t bytes = 0;
     std::string name;
   };
@@ -60,11 +60,11 @@ class PageSource {
   const PageSourceOptions& options() const { return options_; }
 
  private:
-  PageSource(PageSourceOptions options, std::unique_ptr<PageFile> root)
+  PageSource(PageSourceOptions options, std::unique_ptr<RootDirectory> root)
       : options_(std::move(options)), root_(std::move(root)) {}
 
   const PageSourceOptions options_;
-  const std::unique_ptr<PageFile> root_;
+  const std::unique_ptr<RootDirectory> root_;
 };
 
 }  // namespace bwrt::runtime

@@ -1,12 +1,10 @@
 #include "runtime/set_weights.h"
 
-#include <algorithm>
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "runtime/tensor_name.h"
 #include "runtime/violations.h"
 #include "runtime/wave_validator.h"
 
@@ -14,18 +12,6 @@ namespace bwrt::runtime {
 namespace {
 
 constexpr Duration kMaxWait = std::chrono::hours(1);
-
-// Names are ids, never paths; the rules keep them harmless where they are used as either.
-bool IsTensorName(absl::string_view name) {
-  if (name.empty() || name.size() > kMaxTensorNameBytes || name[0] == '/') return false;
-  if (std::any_of(name.begin(), name.end(), [](char ch) { return absl::ascii_iscntrl(ch); })) return false;
-  // The control characters U+0080 to U+009F, in UTF-8.
-  for (size_t i = 0; i + 1 < name.size(); ++i) {
-    if (name[i] == '\xC2' && static_cast<unsigned char>(name[i + 1]) < 0xA0) return false;
-  }
-  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
-  return std::find(parts.begin(), parts.end(), "..") == parts.end();
-}
 
 class Check {
  public:
@@ -88,8 +74,7 @@ class Check {
     const TensorRequest& t = r_.tensors[i];
     const auto path = [i](absl::string_view part) { return absl::StrCat("tensors[", i, "].", part); };
     if (!IsTensorName(t.name)) {
-      bad_.Add(path("name"), "TENSOR_NAME", Quoted(t.name), "use 1 to ", kMaxTensorNameBytes,
-               " bytes without control characters, leading '/' or '..' part");
+      bad_.Add(path("name"), "TENSOR_NAME", Quoted(t.name), TensorNameRule());
     } else if (!names_.insert(t.name).second) {
       bad_.Add(path("name"), "TENSOR_REPEATED", Quoted(t.name), "given before; each name once");
     }

@@ -35,7 +35,7 @@ ThreadPageReader::~ThreadPageReader() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPageReader::Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size,
+void ThreadPageReader::Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size,
                             Done done) {
   {
     MutexLock lock(mu_);

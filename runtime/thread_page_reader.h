@@ -17,12 +17,12 @@ class ThreadPageReader final : public PageReader {
 
   ThreadPageReader();
   ~ThreadPageReader() override;
-  void Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size, Done done) override;
+  void Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size, Done done) override;
   const char* name() const override { return "threads"; }
 
  private:
   struct Request {
-    std::shared_ptr<const PageFile> file;
+    std::shared_ptr<const FileHandle> file;
     int64_t offset;
     std::byte* buffer;
     size_t size;

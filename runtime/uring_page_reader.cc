@@ -29,7 +29,7 @@ UringPageReader::~UringPageReader() {
   io_uring_queue_exit(&ring_);
 }
 
-void UringPageReader::Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size,
+void UringPageReader::Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size,
                            Done done) {
   auto request = std::make_unique<Request>();
   request->file = std::move(file);

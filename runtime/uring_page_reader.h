@@ -20,12 +20,12 @@ class UringPageReader final : public PageReader {
   // Null where the kernel refuses io_uring.
   static std::unique_ptr<UringPageReader> Create();
   ~UringPageReader() override;
-  void Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size, Done done) override;
+  void Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size, Done done) override;
   const char* name() const override { return "io_uring"; }
 
  private:
   struct Request {
-    std::shared_ptr<const PageFile> file;
+    std::shared_ptr<const FileHandle> file;
     int64_t offset;
     std::byte* buffer;
     size_t size;

@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -20,13 +22,18 @@ constexpr size_t kAlignment = 64;
 }  // namespace
 
 WeightBuffer& WeightBuffer::operator=(WeightBuffer&& other) noexcept {
+  WeightBuffer taken(std::move(other));
+  Swap(taken);
+  return *this;
+}
+
+void WeightBuffer::Swap(WeightBuffer& other) noexcept {
   std::swap(memory_, other.memory_);
   std::swap(base_, other.base_);
   std::swap(mapped_, other.mapped_);
   adopted_.swap(other.adopted_);
   std::swap(skipped_, other.skipped_);
   std::swap(size_, other.size_);
-  return *this;
 }
 
 WeightBuffer::~WeightBuffer() {

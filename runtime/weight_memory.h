@@ -23,13 +23,14 @@ namespace bwrt::runtime {
 class WeightMemory;
 
 // A piece of memory. Move-only; writable until it is given to a tensor. At least 64-byte aligned unless it
-// adopted a string.
+// adopted a string or skips a prefix.
 class WeightBuffer {
  public:
   WeightBuffer() = default;
   // Takes over a string's bytes.
   explicit WeightBuffer(std::string adopted) : adopted_(std::move(adopted)), size_(adopted_.size()) {}
-  WeightBuffer(WeightBuffer&& other) noexcept { *this = std::move(other); }
+  WeightBuffer(WeightBuffer&& other) noexcept { Swap(other); }
+  // Gives back at once what it held.
   WeightBuffer& operator=(WeightBuffer&& other) noexcept;
   ~WeightBuffer();
 
@@ -45,6 +46,7 @@ class WeightBuffer {
   friend class WeightMemory;
   WeightBuffer(WeightMemory* memory, char* base, size_t mapped, size_t size)
       : memory_(memory), base_(base), mapped_(mapped), size_(size) {}
+  void Swap(WeightBuffer& other) noexcept;
 
   WeightMemory* memory_ = nullptr;
   char* base_ = nullptr;

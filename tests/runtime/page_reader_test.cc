@@ -33,7 +33,7 @@ class PageReaderTest : public testing::TestWithParam<Kind> {
     std::ofstream out(path_, std::ios::binary);
     for (int i = 0; i < 1000; ++i) out.put(static_cast<char>(i % 251));
     out.close();
-    file_ = std::make_shared<PageFile>(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    file_ = std::make_shared<FileHandle>(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
   }
   void TearDown() override {
     reader_.reset();
@@ -58,7 +58,7 @@ class PageReaderTest : public testing::TestWithParam<Kind> {
   }
 
   std::filesystem::path path_;
-  std::shared_ptr<const PageFile> file_;
+  std::shared_ptr<const FileHandle> file_;
   std::unique_ptr<PageReader> reader_;
 };
 
@@ -76,17 +76,17 @@ TEST_P(PageReaderTest, IsShortOnlyAtTheEnd) {
 }
 
 TEST_P(PageReaderTest, ReportsErrorsAsErrno) {
-  file_ = std::make_shared<PageFile>(open(std::filesystem::temp_directory_path().c_str(), O_RDONLY | O_CLOEXEC));
+  file_ = std::make_shared<FileHandle>(open(std::filesystem::temp_directory_path().c_str(), O_RDONLY | O_CLOEXEC));
   std::vector<std::byte> buffer(100);
   EXPECT_EQ(Read(0, buffer), -EISDIR);
 }
 
 TEST_P(PageReaderTest, KeepsTheFileOpenWhileItReads) {
   std::vector<std::byte> buffer(100);
-  std::weak_ptr<const PageFile> weak = file_;
+  std::weak_ptr<const FileHandle> weak = file_;
   file_ = nullptr;
   EXPECT_TRUE(weak.expired());
-  file_ = std::make_shared<PageFile>(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  file_ = std::make_shared<FileHandle>(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
   weak = file_;
   std::atomic<int> left{1};
   reader_->Read(std::exchange(file_, nullptr), 0, buffer.data(), buffer.size(), [&](int64_t result) {

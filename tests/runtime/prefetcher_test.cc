@@ -24,14 +24,15 @@ constexpr int64_t kPage = 64;
 class ManualReader final : public PageReader {
  public:
   struct Pending {
-    std::shared_ptr<const PageFile> file;
+    std::shared_ptr<const FileHandle> file;
     int64_t offset;
     std::byte* buffer;
     size_t size;
     Done done;
   };
   explicit ManualReader(std::deque<Pending>* pending) : pending_(pending) {}
-  void Read(std::shared_ptr<const PageFile> file, int64_t offset, std::byte* buffer, size_t size, Done done) override {
+  void Read(std::shared_ptr<const FileHandle> file, int64_t offset, std::byte* buffer, size_t size,
+            Done done) override {
     pending_->push_back({std::move(file), offset, buffer, size, std::move(done)});
   }
   const char* name() const override { return "manual"; }
