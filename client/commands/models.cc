@@ -1,5 +1,8 @@
 #include "client/commands/models.h"
 
+#include <string>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -11,17 +14,35 @@ namespace {
 
 Table ModelTable() { return Table({"MODEL", "VERSION", "LABEL", "TENSORS", "BYTES", "WINDOW"}); }
 
-void AddModel(const v1::ModelSummary& model, Table* table) {
+std::string WindowName(bool open) { return open ? "open" : "closed"; }
+
+// "wave 17 (id) window [4,8) clock [2,3]".
+std::string Describe(const v1::WindowClaim& claim) {
+  return absl::StrCat("wave ", claim.wave(), claim.wave_id().empty() ? "" : absl::StrCat(" (", claim.wave_id(), ")"),
+                      " window [", claim.swap_begin(), ",", claim.swap_end(), ") clock [", claim.clock().lo(), ",",
+                      claim.clock().hi(), "]");
+}
+
+void AddModel(const v1::ModelSummary& model, std::string window, Table* table) {
   std::string bytes = FormatBytes(model.bytes());
   if (model.retiring_bytes() > 0) {
     absl::StrAppend(&bytes, " + ", FormatBytes(model.retiring_bytes()), " retiring");
   }
   table->Add({model.name(), absl::StrCat(model.version()), model.label(), absl::StrCat(model.tensors()), bytes,
-              model.window_open() ? "open" : "closed"});
+              std::move(window)});
+}
+
+// With the waves that keep its window closed, one a line.
+void AddModelAndBlockers(const v1::ModelSummary& model, Table* table) {
+  if (model.blockers().empty()) return AddModel(model, WindowName(model.window_open()), table);
+  AddModel(model, absl::StrCat("closed by ", Describe(model.blockers(0))), table);
+  for (int i = 1; i < model.blockers_size(); ++i) {
+    table->Add({"", "", "", "", "", absl::StrCat("and by ", Describe(model.blockers(i)))});
+  }
 }
 
 void PrintWindow(const v1::WindowState& window, std::ostream& out) {
-  out << "window " << (window.open() ? "open" : "closed");
+  out << "window " << WindowName(window.open());
   if (!window.open()) out << " for " << FormatSeconds(window.closed_seconds());
   if (window.waiting_swaps() > 0) out << ", " << window.waiting_swaps() << " swaps waiting";
   if (window.holding()) out << ", holding new waves";
@@ -41,13 +62,13 @@ void PrintWindow(const v1::WindowState& window, std::ostream& out) {
 
 void PrintModels(const v1::ListModelsResponse& models, std::ostream& out) {
   Table table = ModelTable();
-  for (const v1::ModelSummary& model : models.models()) AddModel(model, &table);
+  for (const v1::ModelSummary& model : models.models()) AddModelAndBlockers(model, &table);
   table.Print(out);
 }
 
 void PrintModel(const v1::GetModelResponse& model, std::ostream& out) {
   Table summary = ModelTable();
-  AddModel(model.summary(), &summary);
+  AddModel(model.summary(), WindowName(model.summary().window_open()), &summary);
   summary.Print(out);
   out << '\n';
   PrintWindow(model.window(), out);

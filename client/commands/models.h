@@ -9,7 +9,7 @@
 
 namespace bwrt::client {
 
-// A table of all models.
+// A table of all models, with the waves that keep their windows closed.
 void PrintModels(const v1::ListModelsResponse& models, std::ostream& out);
 
 // One model: its version, its window with the waves it is tested against, and its tensors.

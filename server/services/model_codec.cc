@@ -8,6 +8,21 @@
 namespace bwrt::server {
 namespace {
 
+constexpr int kMaxBlockers = 16;
+
+bool Blocks(const runtime::WindowClaim& claim) { return !runtime::Allows(claim.window, claim.clock); }
+
+void EncodeClaim(const runtime::WindowClaim& claim, v1::WindowClaim* out) {
+  out->set_wave(claim.wave.value());
+  out->set_wave_id(claim.wave_id);
+  out->set_swap_begin(claim.window.begin);
+  out->set_swap_end(claim.window.end);
+  out->mutable_clock()->set_lo(claim.clock.lo);
+  out->mutable_clock()->set_hi(claim.clock.hi);
+  out->set_in_flight(claim.in_flight);
+  out->set_blocks(Blocks(claim));
+}
+
 v1::ModelEvent::Kind EncodeKind(runtime::ModelEvent::Kind kind) {
   switch (kind) {
     case runtime::ModelEvent::Kind::kSnapshot:
@@ -62,21 +77,15 @@ void EncodeSummary(const std::string& name, const runtime::ModelStatus& status, 
   out->set_bytes(static_cast<uint64_t>(status.current->bytes().value()));
   out->set_retiring_bytes(static_cast<uint64_t>(status.retiring.value()));
   out->set_window_open(status.window.open);
+  for (const runtime::WindowClaim& claim : status.window.claims) {
+    if (out->blockers_size() == kMaxBlockers) break;
+    if (Blocks(claim)) EncodeClaim(claim, out->add_blockers());
+  }
 }
 
 void EncodeWindow(const runtime::WindowStatus& window, v1::WindowState* out) {
   out->set_open(window.open);
-  for (const runtime::WindowClaim& claim : window.claims) {
-    v1::WindowClaim* to = out->add_claims();
-    to->set_wave(claim.wave.value());
-    to->set_wave_id(claim.wave_id);
-    to->set_swap_begin(claim.window.begin);
-    to->set_swap_end(claim.window.end);
-    to->mutable_clock()->set_lo(claim.clock.lo);
-    to->mutable_clock()->set_hi(claim.clock.hi);
-    to->set_in_flight(claim.in_flight);
-    to->set_blocks(!runtime::Allows(claim.window, claim.clock));
-  }
+  for (const runtime::WindowClaim& claim : window.claims) EncodeClaim(claim, out->add_claims());
   out->set_closed_seconds(window.open ? 0 : runtime::Seconds(window.closed_for));
   out->set_waiting_swaps(static_cast<uint32_t>(window.waiting_swaps));
   out->set_holding(window.holding);

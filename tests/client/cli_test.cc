@@ -175,6 +175,15 @@ TEST_F(CliTest, Status) {
   EXPECT_EQ(json["sample"]["device"], "cpu");
 }
 
+TEST_F(CliTest, ModelsNameTheWavesThatCloseThem) {
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"status"}, {"weights", "list"}}) {
+    const Outcome outcome = Ask(command);
+    EXPECT_TRUE(absl::StrContains(outcome.out, "  closed by wave 17 (step-3) window [4,8) clock [2,3]\n"))
+        << outcome.out;
+    EXPECT_TRUE(absl::StrContains(outcome.out, "  and by wave 18 window [4,8) clock [2,3]\n")) << outcome.out;
+  }
+}
+
 TEST_F(CliTest, Caps) {
   EXPECT_TRUE(absl::StrContains(Ask({"caps"}).out, "sha256:00"));
   EXPECT_EQ(Ask({"caps", "--json"}).json()["whitelist_digest"], "sha256:00");

@@ -192,6 +192,17 @@ class Weights : public v1::Weights::Service {
   grpc::Status ListModels(grpc::ServerContext*, const v1::ListModelsRequest*,
                           v1::ListModelsResponse* response) override {
     response->add_models()->set_name("default");
+    v1::ModelSummary* closed = response->add_models();
+    closed->set_name("closed");
+    for (const char* id : {"step-3", ""}) {
+      v1::WindowClaim* blocker = closed->add_blockers();
+      blocker->set_wave(static_cast<uint64_t>(16 + closed->blockers_size()));
+      blocker->set_wave_id(id);
+      blocker->set_swap_begin(4);
+      blocker->set_swap_end(8);
+      blocker->mutable_clock()->set_lo(2);
+      blocker->mutable_clock()->set_hi(3);
+    }
     return grpc::Status::OK;
   }
 

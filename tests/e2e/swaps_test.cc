@@ -82,7 +82,14 @@ TEST_F(SwapsTest, AClosedWindowRefusesWithItsNumbers) {
   EXPECT_TRUE(window.claims(0).blocks());
   EXPECT_EQ(Version(), 0u);
 
+  const v1::ModelSummary listed = client().ListModels()->models(0);
+  EXPECT_FALSE(listed.window_open());
+  ASSERT_EQ(listed.blockers_size(), 1);
+  EXPECT_EQ(listed.blockers(0).SerializeAsString(), window.claims(0).SerializeAsString());
+
   EXPECT_EQ(RunWave(0, 6), 0u);  // Before.
+  EXPECT_TRUE(client().ListModels()->models(0).window_open());
+  EXPECT_EQ(client().ListModels()->models(0).blockers_size(), 0);
   const auto accepted = client().SetWeights(Change());
   ASSERT_TRUE(accepted.ok()) << client::FormatError(accepted.status());
   EXPECT_EQ(accepted->previous_version(), 0u);
@@ -120,6 +127,16 @@ TEST_F(SwapsTest, AWaveInFlightClosesTheWindow) {
   }
   ASSERT_EQ(Window().claims_size(), 1);
   EXPECT_TRUE(Window().claims(0).in_flight());
+
+  // Beside it, one whose window is open all along does not block.
+  LongWave open(&client(), MakeLongWave("open"));
+  const auto models = client().ListModels();
+  ASSERT_TRUE(models.ok()) << client::FormatError(models.status());
+  ASSERT_EQ(models->models(0).blockers_size(), 1);
+  EXPECT_EQ(models->models(0).blockers(0).wave_id(), "early");
+  EXPECT_TRUE(models->models(0).blockers(0).in_flight());
+  EXPECT_EQ(Window().claims_size(), 2);
+  open.Cancel();
   running.Cancel();
   EXPECT_TRUE(client().SetWeights(Change()).ok());  // A wave that ends without a result changes nothing.
 }

@@ -182,6 +182,15 @@ def test_weights(serving, tmp_path):
         fail(daemon.bwrtctl(*set_one), FAILED, "SWAP_WINDOW_CLOSED", "[0,1)", "[1,1]")
         fail(daemon.bwrtctl(*set_one, "--policy", "wait", "--wait-timeout", "20ms"), FAILED, "SWAP_WAIT_TIMEOUT")
         assert "window closed" in succeed(daemon.bwrtctl("weights", "list", "llama"))
+        for command in (["weights", "list"], ["status"]):
+            (line,) = [line for line in succeed(daemon.bwrtctl(*command)).splitlines() if line.startswith("llama ")]
+            assert re.search(r"  closed by wave \d+ window \[0,1\) clock \[1,1\]$", line), line
+            opened, blocked = succeed_json(daemon.bwrtctl("--json", *command))["models"]
+            assert opened["blockers"] == []
+            (blocker,) = blocked["blockers"]
+            assert (blocker["swap_begin"], blocker["swap_end"]) == ("0", "1")
+            assert blocker["clock"] == {"lo": "1", "hi": "1"}
+            assert (blocker["blocks"], blocker["in_flight"]) == (True, False)
         assert "2 -> 3" in succeed(daemon.bwrtctl(*set_one, "--policy", "when-idle"))
 
 
