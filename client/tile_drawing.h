@@ -4,7 +4,9 @@
 // A plain value and pure functions over it; thread-safe.
 //
 // 1. The order is the daemon's (ValidateWaveResponse.order). Nothing of it is worked out here.
-// 2. Positions count from 1 in that order; tokens count from 0, as in a swap window.
+// 2. Positions count from 1 in that order; tokens count from 0, as in a swap window. The listed tiles own one token
+// each,
+//    in this order; appended ones belong to the last, even where PEEL runs them before a listed one.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +24,19 @@ inline constexpr int64_t kMaxShown = 32;
 
 struct DrawnTile {
   int64_t position = 0;   // 0: not in the order.
+  int64_t token = 0;      // The one it belongs to.
   bool appended = false;  // COMPLETE added it.
   bool partial = false;   // Reaches over the edge of C.
   bool dropped = false;   // DROP skips it.
   bool omitted = false;   // PARTIAL skips it. Neither this nor a position: later than the daemon's answer reaches.
+};
+
+// Neighbours in the order, all of them listed or all appended.
+struct TileRun {
+  int64_t first = 0;  // Positions.
+  int64_t last = 0;
+  bool appended = false;
+  int64_t size() const { return last - first + 1; }
 };
 
 struct TileDrawing {
@@ -36,6 +47,8 @@ struct TileDrawing {
   int64_t shown_rows = 1, shown_cols = 1;
   std::vector<DrawnTile> tiles = {};                    // Those shown, row by row.
   std::vector<std::pair<int64_t, int64_t>> order = {};  // Row and column of the tiles in the order, shown or not.
+  // The whole order, or as much as can be told of it.
+  std::vector<TileRun> runs = {};
   int64_t listed = 0, appended = 0, dropped = 0, omitted = 0;
   int64_t prefetch_tokens = 0;
   int64_t tile_tokens = 0;
@@ -53,8 +66,14 @@ struct TileDrawing {
     return Partial(row, col);
   }
   int64_t tokens() const { return prefetch_tokens + tile_tokens; }
-  // Whether a wave whose clock stands at this token lets the version change.
-  bool Open(int64_t token) const { return swap_begin <= token && token < swap_end; }
+  bool KnowsRuns() const { return !runs.empty() && runs.back().last >= listed + appended; }
+  // Of the listed tile that owns this token; 0 where that can't be told.
+  int64_t Position(int64_t token) const;
+  // The swap window holds the whole clock, whose upper end stands at the last token once an appended tile has started:
+  // unless the window reaches that far, it is open no longer than up to here.
+  int64_t OpenEnd() const;
+  // Whether a wave lets the version change while this token runs.
+  bool Open(int64_t token) const { return swap_begin <= token && token < OpenEnd(); }
   // A wave that has ended rests at its last token.
   bool OpenBetweenWaves() const { return Open(tokens() - 1); }
 };

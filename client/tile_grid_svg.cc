@@ -104,9 +104,10 @@ class Picture {
   Point Centre(int64_t row, int64_t col) const { return {Left(col) + Width(col) / 2, Top(row) + Height(row) / 2}; }
   double Radius() const { return std::min(13.0, 0.4 * std::min(cell_width_, cell_height_)); }
 
-  // Light to dark, by the position among those listed.
-  std::string ListedFill(int64_t position) const {
-    const double t = d_.listed <= 1 ? 0 : static_cast<double>(position - 1) / static_cast<double>(d_.listed - 1);
+  // Light to dark, by the token of a listed tile.
+  std::string ListedFill(int64_t token) const {
+    const auto before = static_cast<double>(token - d_.prefetch_tokens);
+    const double t = d_.tile_tokens <= 1 ? 0 : std::clamp(before / static_cast<double>(d_.tile_tokens - 1), 0.0, 1.0);
     const auto mix = [t](int from, int to) { return static_cast<int>(std::lround(from + t * (to - from))); };
     return absl::StrFormat("fill=\"#%02x%02x%02x\" stroke=\"#1e3a8a\" stroke-width=\"1\"", mix(0xdb, 0x3b),
                            mix(0xea, 0x82), mix(0xfe, 0xf6));
@@ -117,7 +118,7 @@ class Picture {
     if (tile.position == 0) return std::string(kOmittedFill);
     if (tile.dropped) return std::string(kDroppedFill);
     if (tile.appended) return std::string(kAppendedFill);
-    return ListedFill(tile.position);
+    return ListedFill(tile.token);
   }
 
   static absl::string_view Kind(const DrawnTile& tile) {
@@ -198,6 +199,7 @@ class Picture {
     std::string listed, appended;
     std::vector<std::pair<Point, Point>> steps;
     bool pen_down = false;  // The tile that ran before is shown.
+    bool was_appended = false;
     Point before;
     for (size_t i = 0; i < d_.order.size(); ++i) {
       const auto& [row, col] = d_.order[i];
@@ -208,12 +210,14 @@ class Picture {
         continue;
       }
       const Point at = Centre(row, col);
-      std::string& path = position > d_.listed ? appended : listed;
-      // The first appended tile hangs on the last listed one.
-      if (pen_down && path.empty()) Step("M", before, &path);
+      const bool is_appended = d_.at(row, col).appended;
+      std::string& path = is_appended ? appended : listed;
+      // Either path goes on where the other ended.
+      if (pen_down && is_appended != was_appended) Step("M", before, &path);
       Step(pen_down ? "L" : "M", at, &path);
       if (pen_down) steps.emplace_back(before, at);
       before = at;
+      was_appended = is_appended;
       pen_down = true;
     }
     if (!listed.empty()) {
@@ -260,7 +264,7 @@ class Picture {
     };
     if (AnyTile([](const DrawnTile& t) { return t.position > 0 && !t.appended && !t.dropped; })) {
       for (int i = 0; i < 3; ++i) {
-        svg_.Rect(at.x + 12 * i, at.y, 12, 17, ListedFill(1 + (d_.listed - 1) * i / 2));
+        svg_.Rect(at.x + 12 * i, at.y, 12, 17, ListedFill(d_.prefetch_tokens + (d_.tile_tokens - 1) * i / 2));
       }
       next(d_.listed > 1 ? "listed, first to last" : "listed");
     }
@@ -281,7 +285,7 @@ class Picture {
       next("PAD: computed, not stored");
     }
     if (d_.tails == PEEL && AnyTile([](const DrawnTile& t) { return t.partial && t.position > 0; })) {
-      svg_.Rect(at.x + 12, at.y, 12, 17, ListedFill(d_.listed));
+      svg_.Rect(at.x + 12, at.y, 12, 17, ListedFill(d_.tokens() - 1));
       next("PEEL: partial tiles run last, at their size");
     }
     if (d_.prefetch_tokens > 0) swatch(kPrefetchFill, "prefetch of one extent");
@@ -293,13 +297,21 @@ class Picture {
 
   static std::string Label(const TileDrawing& d, const TokenSpan& span) {
     if (!span.single()) return "...";
-    return span.prefetch ? "p" : absl::StrCat(span.first - d.prefetch_tokens + 1);
+    if (span.prefetch) return "p";
+    const int64_t position = d.Position(span.first);
+    return position == 0 ? "?" : absl::StrCat(position);
   }
 
   // Their positions.
   std::string AppendedLabel() const {
-    const int64_t first = d_.listed + 1, last = d_.listed + d_.appended;
-    return first == last ? absl::StrCat(first) : absl::StrCat(first, "..", last);
+    if (!d_.KnowsRuns()) return "?";
+    std::string label;
+    for (const TileRun& run : d_.runs) {
+      if (!run.appended) continue;
+      absl::StrAppend(&label, label.empty() ? "" : ", ", run.first);
+      if (run.last > run.first) absl::StrAppend(&label, "..", run.last);
+    }
+    return label;
   }
 
   static double LabelWidth(absl::string_view label) { return std::max(kTokenWidth, TextWidth(label, 13) + 12); }
@@ -347,7 +359,7 @@ class Picture {
   }
 
   void DrawToken(const TokenSpan& span, const std::string& label, Point at, double own, double width, SvgWriter* out) {
-    DrawnTile tile{.position = span.first - d_.prefetch_tokens + 1};
+    DrawnTile tile{.position = d_.Position(span.first), .token = span.first};
     tile.dropped = span.single() && d_.Dropped(tile.position);
     const std::string fill = span.prefetch ? std::string(kPrefetchFill) : Fill(tile);
     if (width > own) {
@@ -395,7 +407,9 @@ class Picture {
   double DrawWindowBracket(double from, double to, double y) {
     const std::string label = absl::StrCat("[", d_.swap_begin, ",", d_.swap_end, ")");
     if (from < 0) {
-      Write(kMargin, y + 18, 13, kMuted, absl::StrCat("swap window ", label, ": beyond the last token"));
+      Write(kMargin, y + 18, 13, kMuted,
+            absl::StrCat("swap window ", label,
+                         d_.swap_begin < d_.tokens() ? ": never open" : ": beyond the last token"));
       return y + 18;
     }
     std::string data;

@@ -106,9 +106,10 @@ std::string Legend(const TileDrawing& d) {
 std::string Label(const TileDrawing& d, const TokenSpan& span) {
   if (!span.single()) return "..";
   if (span.prefetch) return "p";
-  const int64_t position = span.first - d.prefetch_tokens + 1;
-  const bool carries_appended = position == d.tile_tokens && d.appended > 0;
-  return absl::StrCat(position, d.Dropped(position) ? "x" : "", carries_appended ? "+" : "");
+  const int64_t position = d.Position(span.first);
+  const bool carries_appended = span.first == d.tokens() - 1 && d.appended > 0;
+  return absl::StrCat(position == 0 ? "?" : absl::StrCat(position), d.Dropped(position) ? "x" : "",
+                      carries_appended ? "+" : "");
 }
 
 std::string Tokens(const TileDrawing& d) {

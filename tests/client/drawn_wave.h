@@ -20,6 +20,7 @@ struct DrawnWave {
   int64_t swap_begin = 0, swap_end = 1;
   TailPolicy tails = PAD;
   int64_t dropped = 0, omitted = 0;
+  std::vector<uint32_t> appended = {};  // Their places in `order`; empty where they come last.
 
   // Tiles are 128 x 128.
   TileDrawing Draw() const {
@@ -35,8 +36,11 @@ struct DrawnWave {
       TileCoord* tile = response.add_order();
       tile->set_m(row);
       tile->set_n(col);
-      if (response.order_size() > listed) response.add_appended(static_cast<uint32_t>(response.order_size() - 1));
+      if (appended.empty() && response.order_size() > listed) {
+        response.add_appended(static_cast<uint32_t>(response.order_size() - 1));
+      }
     }
+    for (const uint32_t position : appended) response.add_appended(position);
     v1::EffectiveSpec* effective = response.mutable_effective();
     effective->set_tiles_listed(static_cast<uint64_t>(listed));
     effective->set_tiles_appended(order.size() - std::min(order.size(), static_cast<size_t>(listed)));
@@ -72,6 +76,20 @@ inline DrawnWave PeeledTails() {
           .swap_begin = 1,
           .swap_end = 4,
           .tails = PEEL};
+}
+
+// Listed are two full tiles and two partial ones. COMPLETE appends two full tiles and three partial ones, and PEEL runs
+// the full ones before the partial ones that are listed.
+inline DrawnWave PeeledAndAppended() {
+  return {.m = 300,
+          .n = 300,
+          .order = {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {2, 0}, {1, 2}, {2, 1}, {2, 2}},
+          .listed = 4,
+          .prefetch = 2,
+          .swap_begin = 5,
+          .swap_end = 6,
+          .tails = PEEL,
+          .appended = {2, 3, 6, 7, 8}};
 }
 
 // The first and the last listed tile are partial, and so are some of those appended.

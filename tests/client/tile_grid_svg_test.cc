@@ -172,6 +172,51 @@ TEST(TileGridSvg, OnlyPadHasPadding) {
   EXPECT_EQ(OfClass(Parse(TileGridSvg(wave.Draw())), "padding").size(), 1u);
 }
 
+// The texts of a document, in order.
+std::vector<std::string> Texts(const std::string& document) {
+  std::vector<std::string> texts;
+  for (size_t at = document.find("<text"); at != std::string::npos; at = document.find("<text", at + 1)) {
+    const size_t begin = document.find('>', at) + 1;
+    texts.push_back(document.substr(begin, document.find('<', begin) - begin));
+  }
+  return texts;
+}
+
+TEST(TileGridSvg, AppendedTilesThatPeelRunsBeforeListedOnes) {
+  const std::string document = TileGridSvg(PeeledAndAppended().Draw());
+  const std::vector<Element> picture = Parse(document);
+  EXPECT_EQ(OfClass(picture, "tile listed").size(), 4u);
+  EXPECT_EQ(OfClass(picture, "tile appended").size(), 5u);
+  // 1 to 2, then from 4 to 5 and 6; in between 2 to 3 and 4, and in the end 6 to 7, 8 and 9.
+  EXPECT_EQ(PathPoints(picture, "run"), 2 + 3);
+  EXPECT_EQ(PathPoints(picture, "run appended"), 3 + 4);
+  EXPECT_EQ(OfClass(picture, "token").size(), 6u);
+
+  // Each token's number over its index; the appended tiles are beside the last.
+  const std::vector<std::string> texts = Texts(document);
+  const std::vector<std::string> tokens = {"p", "0", "p", "1", "1", "2", "2", "3", "5", "4", "3..4, 7..9", "6", "5"};
+  EXPECT_NE(std::search(texts.begin(), texts.end(), tokens.begin(), tokens.end()), texts.end())
+      << testing::PrintToString(texts);
+  const std::vector<Element> window = OfClass(picture, "window");
+  ASSERT_EQ(window.size(), 1u);
+  EXPECT_DOUBLE_EQ(window[0].End(), OfClass(picture, "token")[5].End());
+
+  // The hues of the listed tiles go with their tokens, so that the last one has the darkest.
+  const std::vector<Element> tiles = OfClass(picture, "tile listed");
+  EXPECT_EQ(tiles[0].attributes.at("fill"), "#dbeafe");
+  EXPECT_EQ(tiles[3].attributes.at("fill"), "#3b82f6");
+}
+
+TEST(TileGridSvg, AWindowThatAnAppendedTileShuts) {
+  DrawnWave wave = PeeledAndAppended();
+  wave.swap_begin = 4;
+  wave.swap_end = 5;
+  const std::string document = TileGridSvg(wave.Draw());
+  EXPECT_TRUE(OfClass(Parse(document), "window").empty());
+  const std::vector<std::string> texts = Texts(document);
+  EXPECT_EQ(std::count(texts.begin(), texts.end(), "swap window [4,5): never open"), 1);
+}
+
 TEST(TileGridSvg, TheWayLeavesDroppedTilesOut) {
   const std::vector<Element> picture = Parse(TileGridSvg(DroppedTails().Draw()));
   EXPECT_EQ(OfClass(picture, "tile listed").size(), 1u);

@@ -52,6 +52,29 @@ window    ^^^^^^^ [1,4)
 )");
 }
 
+TEST(TileGridText, AppendedTilesThatPeelRunsBeforeListedOnes) {
+  EXPECT_EQ(TileGridText(PeeledAndAppended().Draw()), R"(wave: M=300 N=300 K=512
+grid    3 x 3 tiles of 128 x 128, bk 64
+tiles   4 listed, 5 appended, 0 dropped, 0 omitted
+tokens  P=2 prefetch, T=4 tiles
+window  [5,6): open while tiles 6 (and appended 7..9) run and between waves; closed during prefetch and while tiles 1..2 and 5 (and appended 3..4) run
+
+m\n   0     1     2
+    +-----+-----+-----+
+  0 | 1   | 3+  | 5~  |
+    +-----+-----+-----+
+  1 | 2   | 4+  | 7+~ |
+    +-----+-----+-----+
+  2 | 6~  | 8+~ | 9+~ |
+    +-----+-----+-----+
+    + appended by COMPLETE; ~ partial: PEEL runs it last, at its own size
+
+index   0 1   2 3 4 5
+tokens  p p | 1 2 5 6+
+window              ^^ [5,6)
+)");
+}
+
 TEST(TileGridText, DroppedTailsKeepTheirPlaces) {
   EXPECT_EQ(TileGridText(DroppedTails().Draw()), R"(wave: M=300 N=300 K=512
 grid    3 x 3 tiles of 128 x 128, bk 64
@@ -158,6 +181,35 @@ TEST(WindowInWords, SaysWhatIsOpenAndWhatIsNot) {
             "open while tiles 5 (and appended 6) run and between waves; closed during prefetch and while tiles 1..4 "
             "run");
   EXPECT_EQ(words(10, 11), "never open: the last token is 9");
+}
+
+// Once an appended tile has started the last token, 5, no window that ends before it can hold the clock.
+TEST(WindowInWords, AppendedTilesBeforeListedOnesHoldTheClockOpen) {
+  const auto words = [](int64_t begin, int64_t end) {
+    DrawnWave wave = PeeledAndAppended();
+    wave.swap_begin = begin;
+    wave.swap_end = end;
+    return WindowInWords(wave.Draw());
+  };
+  EXPECT_EQ(words(0, 6), "always open");
+  EXPECT_EQ(
+      words(4, 6),
+      "open while tiles 5..6 (and appended 3..4 and 7..9) run and between waves; closed during prefetch and while "
+      "tiles 1..2 run");
+  EXPECT_EQ(words(2, 5),
+            "open while tiles 1..2 run; closed during prefetch, while tiles 5..6 (and appended 3..4 and 7..9) run and "
+            "between waves");
+  EXPECT_EQ(words(4, 5), "never open: appended tiles start the last token early; the last token is 5");
+}
+
+TEST(WindowInWords, GuessesNoPlacesThatPeelHasMixed) {
+  DrawnWave wave = PeeledAndAppended();
+  wave.order.resize(3);
+  wave.appended = {2};
+  TileDrawing drawing = wave.Draw();
+  drawing.appended = 5;
+  EXPECT_EQ(WindowInWords(drawing), "not told in tiles: the answer holds only the start of the order");
+  EXPECT_TRUE(absl::StrContains(TileGridText(drawing), "\ntokens  p p | 1 2 ? ?+\n")) << TileGridText(drawing);
 }
 
 }  // namespace

@@ -107,6 +107,21 @@ def test_tails(explain, tmp_path):
     assert "tails PEEL" in peeled.stdout
 
 
+def test_appended_tiles_that_peel_runs_before_listed_ones(explain, tmp_path):
+    # Of 2 x 3 tiles the last row and column are partial. Listed are a partial and a full one.
+    order = [{"m": 1, "n": 0}, {"m": 0, "n": 0}]
+    path = spec_file(tmp_path, tail_policy="PEEL", tile_order=order, swap_begin=1, swap_end=2)
+    done = explain("--spec", path, "--m", 200, "--n", 300)
+    assert done.returncode == 0, done.stderr
+    assert "  0 | 1   | 2+  | 4+~ |\n" in done.stdout
+    assert "  1 | 3~  | 5+~ | 6+~ |\n" in done.stdout
+    assert "\ntokens  1 3+\n" in done.stdout
+    assert (
+        "[1,2): open while tiles 3 (and appended 2 and 4..6) run and between waves; closed while tile 1 runs\n"
+        in done.stdout
+    )
+
+
 def test_a_request_that_covers_a_part(explain, tmp_path):
     path = tmp_path / "request.json"
     spec = {"bm": 2, "bn": 2, "bk": 2, "swap_end": 1, "tile_order": [{"m": 1, "n": 1}]}
