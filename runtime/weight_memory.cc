@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -80,11 +79,13 @@ absl::StatusOr<WeightBuffer> WeightMemory::Allocate(size_t bytes) {
       return found;
     }
     for (size_t sum = 0; sum < mapped && !free_.empty();) {
-      const auto largest = std::prev(free_.end());
-      released.emplace_back(*largest);
-      sum += largest->first;
-      kept_ -= largest->first;
-      free_.erase(largest);
+      // The smallest that is enough, so that one small tensor doesn't cost the largest buffer; else the largest.
+      auto at = free_.lower_bound(mapped - sum);
+      if (at == free_.end()) --at;
+      released.emplace_back(*at);
+      sum += at->first;
+      kept_ -= at->first;
+      free_.erase(at);
     }
   }
   for (const auto& [size, base] : released) munmap(base, size);
