@@ -65,6 +65,10 @@ class Sax {
 }  // namespace
 
 absl::Status ParseJson(absl::string_view text, JsonEvents& events) {
+  // The parser would take it for the end, whatever follows.
+  if (const size_t zero = text.find('\0'); zero != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON at byte ", zero, ", near ", Quoted(text.substr(zero, 1))));
+  }
   Sax sax(events);
   // With a handler of our own the parser throws nothing and keeps its own stack.
   nlohmann::json::sax_parse(text.begin(), text.end(), &sax);

@@ -92,8 +92,8 @@ TEST(JsonEventsTest, WhatIsNotJsonIsRefusedBriefly) {
   for (const std::string& text :
        {std::string(), std::string(" "), std::string("{"), std::string("{} x"), std::string("{'a': 1}"),
         std::string("[1,]"), std::string("NaN"), std::string("1e999"), std::string("01"), std::string("\"\xff\""),
-        std::string("\"\\ud800\""), std::string("\"a\nb\""), std::string("{\"a\" 1}"),
-        "[\"" + std::string(100'000, 'x')}) {
+        std::string("\"\\ud800\""), std::string("\"a\nb\""), std::string("{\"a\" 1}"), std::string("{}\0", 3),
+        std::string("{}\0{", 4), std::string("\"a\0b\"", 5), "[\"" + std::string(100'000, 'x')}) {
     const absl::Status status = Refused(text);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text.substr(0, 40);
     EXPECT_THAT(std::string(status.message()), HasSubstr("not JSON at byte ")) << text.substr(0, 40);
