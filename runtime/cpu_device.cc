@@ -141,11 +141,13 @@ absl::StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(const kernels::CpuI
   return std::unique_ptr<CpuDevice>(new CpuDevice(std::move(info), cpu.l2_bytes, clock));
 }
 
-absl::StatusOr<std::shared_ptr<const DeviceTensor>> CpuDevice::Upload(HostTensor tensor,
-                                                                      const DeviceTensor* predecessor,
-                                                                      WeightBudget& budget) {
+absl::StatusOr<std::shared_ptr<const DeviceTensor>> CpuDevice::Upload(HostTensor tensor, WeightBudget& budget) {
+  return CpuTensor::Create(std::move(tensor), budget);
+}
+
+absl::Status CpuDevice::Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) {
   // Every tensor this device is handed was uploaded by it.
-  return CpuTensor::Create(std::move(tensor), static_cast<const CpuTensor*>(predecessor), budget);
+  return static_cast<const CpuTensor&>(tensor).Prepare(static_cast<const CpuTensor*>(predecessor));
 }
 
 EffectiveSpec CpuDevice::Plan(const Wave& wave) const {

@@ -21,8 +21,8 @@ class CpuDevice final : public Device {
   static absl::StatusOr<std::unique_ptr<CpuDevice>> Create(const kernels::CpuInfo& cpu, Clock* clock);
 
   const DeviceInfo& info() const override { return info_; }
-  absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
-                                                             WeightBudget& budget) override;
+  absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
+  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) override;
   EffectiveSpec Plan(const Wave& wave) const override;
   Bytes WorkingBytes(const Wave& wave) const override;
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,

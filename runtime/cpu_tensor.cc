@@ -1,32 +1,42 @@
 #include "runtime/cpu_tensor.h"
 
+#include <algorithm>
+
 #include "kernels/matrix.h"
 
 namespace bwrt::runtime {
 
-absl::StatusOr<std::shared_ptr<const CpuTensor>> CpuTensor::Create(HostTensor tensor, const CpuTensor* predecessor,
-                                                                   WeightBudget& budget) {
-  auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
-  if (!reservation.ok()) return reservation.status();
-  // What is no matrix, or opaque, is never a W: there is nothing to pack.
-  const bool matrix = tensor.type.shape.size() == 2 && tensor.type.dtype.computed();
-  auto created = std::shared_ptr<CpuTensor>(new CpuTensor(std::move(tensor), budget, std::move(*reservation)));
-  if (!matrix) return created;
+absl::StatusOr<std::shared_ptr<const CpuTensor>> CpuTensor::Create(HostTensor tensor, WeightBudget& budget) {
+  if (!tensor.data.charged()) {
+    auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+    if (!reservation.ok()) return reservation.status();
+    tensor.data.Charge(std::move(*reservation));
+  }
+  return std::shared_ptr<CpuTensor>(new CpuTensor(std::move(tensor), budget));
+}
 
+absl::Status CpuTensor::Prepare(const CpuTensor* predecessor) const {
+  // What is no matrix, or opaque, is never a W: there is nothing to pack.
+  if (type().shape.size() != 2 || !type().dtype.computed()) return absl::OkStatus();
   const bool transposed = predecessor != nullptr && predecessor->Has(true);
   const bool as_stored = !transposed || predecessor->Has(false);
   for (const bool orientation : {false, true}) {
     if (!(orientation ? transposed : as_stored)) continue;
-    if (auto panels = created->GetPanels(orientation); !panels.ok()) return panels.status();
+    if (auto panels = GetPanels(orientation); !panels.ok()) return panels.status();
     // Not kept for want of budget: refuse now rather than pack again for every wave.
-    if (!created->Has(orientation)) {
-      const int64_t k = created->type().shape[orientation ? 1 : 0];
-      const int64_t n = created->type().shape[orientation ? 0 : 1];
-      auto wanted = budget.Reserve(Bytes(kernels::PackedWeights::PackedBytes(k, n)), WeightBudget::Kind::kLayout);
+    if (!Has(orientation)) {
+      const int64_t k = type().shape[orientation ? 1 : 0];
+      const int64_t n = type().shape[orientation ? 0 : 1];
+      auto wanted = budget_.Reserve(Bytes(kernels::PackedWeights::PackedBytes(k, n)), WeightBudget::Kind::kLayout);
       if (!wanted.ok()) return wanted.status();
     }
   }
-  return created;
+  return absl::OkStatus();
+}
+
+absl::Status CpuTensor::Read(int64_t offset, int64_t bytes, char* to) const {
+  std::copy_n(data_.data() + offset, bytes, to);
+  return absl::OkStatus();
 }
 
 bool CpuTensor::Has(bool transposed) const {

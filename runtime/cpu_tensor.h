@@ -21,14 +21,18 @@ class CpuTensor final : public DeviceTensor {
  public:
   using Panels = std::shared_ptr<const kernels::PackedWeights>;
 
-  // Charges the bytes to `budget` and, for a matrix, packs it in the orientations `predecessor` (may be null)
-  // was used in: as stored, unless it is known otherwise.
-  static absl::StatusOr<std::shared_ptr<const CpuTensor>> Create(HostTensor tensor, const CpuTensor* predecessor,
-                                                                 WeightBudget& budget);
+  // Charges the bytes to `budget` unless that has been done.
+  static absl::StatusOr<std::shared_ptr<const CpuTensor>> Create(HostTensor tensor, WeightBudget& budget);
+
+  // Packs a matrix in the orientations `predecessor` (may be null) was used in: as stored, unless it is known
+  // otherwise. RESOURCE_EXHAUSTED when the budget has no room for the panels.
+  absl::Status Prepare(const CpuTensor* predecessor) const;
 
   // The matrix in panels. The first wave that wants an orientation nobody foresaw packs it; it is kept for the
   // next one while the budget allows. Only for tensors of two dimensions and a dtype that is computed with.
   absl::StatusOr<Panels> GetPanels(bool transposed) const;
+
+  absl::Status Read(int64_t offset, int64_t bytes, char* to) const override;
 
  private:
   struct Orientation {
@@ -36,17 +40,13 @@ class CpuTensor final : public DeviceTensor {
     WeightBudget::Reservation reservation;
   };
 
-  CpuTensor(HostTensor tensor, WeightBudget& budget, WeightBudget::Reservation reservation)
-      : DeviceTensor(std::move(tensor.type)),
-        data_(std::move(tensor.data)),
-        budget_(budget),
-        reservation_(std::move(reservation)) {}
+  CpuTensor(HostTensor tensor, WeightBudget& budget)
+      : DeviceTensor(std::move(tensor.type)), data_(std::move(tensor.data)), budget_(budget) {}
 
   bool Has(bool transposed) const;
 
-  const std::string data_;
+  const WeightBuffer data_;
   WeightBudget& budget_;
-  const WeightBudget::Reservation reservation_;
   mutable Mutex mu_;
   mutable std::array<Orientation, 2> orientations_ ABSL_GUARDED_BY(mu_);  // By `transposed`.
 };

@@ -48,11 +48,13 @@ class Device {
 
   virtual const DeviceInfo& info() const = 0;
 
-  // Makes a tensor resident, in the layout its waves will want. `predecessor` is the tensor it replaces, or
-  // null: a layout that served that one is prepared here, off the waves' path. RESOURCE_EXHAUSTED when the
-  // budget or memory does not allow it; nothing is kept then.
-  virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
-                                                                     WeightBudget& budget) = 0;
+  // Makes a tensor resident. RESOURCE_EXHAUSTED when the budget or memory does not allow it; nothing is kept then.
+  virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) = 0;
+
+  // Makes the layouts that waves will want of a tensor of this device, off their path: those that served
+  // `predecessor`, the tensor it replaces, or null. RESOURCE_EXHAUSTED as above. A tensor works without; then the
+  // first wave prepares it.
+  virtual absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) = 0;
 
   // What Run would execute. Pure.
   virtual EffectiveSpec Plan(const Wave& wave) const = 0;

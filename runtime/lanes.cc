@@ -51,10 +51,10 @@ WaveOutcome OutcomeOf(const absl::Status& status) {
 
 }  // namespace
 
-Lanes::Lanes(std::unique_ptr<Device> device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves,
-             Bytes queue_bytes, Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end)
+Lanes::Lanes(Device* device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves, Bytes queue_bytes,
+             Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end)
     : lanes_(lanes),
-      device_(std::move(device)),
+      device_(device),
       clock_(clock),
       observer_(observer),
       on_end_(std::move(on_end)),

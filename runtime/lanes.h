@@ -26,8 +26,8 @@ class Lanes {
   // `on_end` is called for every job that ends, before its callback. Everything passed by pointer must
   // outlive the lanes.
   // `prefetcher` may be null: then io_extents only advance the token clock.
-  Lanes(std::unique_ptr<Device> device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves,
-        Bytes queue_bytes, Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end);
+  Lanes(Device* device, std::unique_ptr<Prefetcher> prefetcher, int lanes, int64_t queue_waves, Bytes queue_bytes,
+        Clock* clock, RuntimeObserver* observer, std::function<void(const WaveJobPtr&)> on_end);
   // Closes the queue, runs what is in it, joins the threads.
   ~Lanes();
 
@@ -59,7 +59,7 @@ class Lanes {
   void Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result);
 
   const int lanes_;
-  const std::unique_ptr<Device> device_;
+  Device* const device_;
   Clock* const clock_;
   RuntimeObserver* const observer_;
   const std::function<void(const WaveJobPtr&)> on_end_;

@@ -18,8 +18,10 @@ struct Limits {
   int64_t max_tensor_dims = 8;
   int64_t max_models = 64;
   int64_t max_pending_swaps = 64;  // Of all models together.
-  int64_t max_watches = 64;        // Of each kind.
-  int64_t queue_waves = 1024;      // Waiting on one device.
+  int64_t max_updates = 64;        // Under way, of all models together.
+  int64_t max_commit_updates = 16;
+  int64_t max_watches = 64;    // Of each kind.
+  int64_t queue_waves = 1024;  // Waiting on one device.
   int64_t queue_bytes = int64_t{1} << 30;
   int64_t weight_bytes = int64_t{1} << 33;
 };

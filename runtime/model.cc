@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "runtime/error.h"
 
 namespace bwrt::runtime {
@@ -23,50 +22,67 @@ absl::Status CheckRequiredVersion(const std::string& model, Version required, co
       details);
 }
 
-Model::Model(std::string name, ModelOptions options, Clock* clock, Executor* executor, RuntimeObserver* observer,
-             std::function<void()> on_startable)
+Model::Model(std::string name, int keep_versions, SwapLine* line)
     : name_(std::move(name)),
-      options_(options),
-      clock_(clock),
-      executor_(executor),
-      observer_(observer),
-      on_startable_(std::move(on_startable)),
+      keep_versions_(static_cast<size_t>(keep_versions)),
+      line_owner_(line),
+      mu_(line->mu_),
       current_(WeightVersion::Empty()) {}
+
+void Model::Restore(ModelRestore from) {
+  MutexLock lock(mu_);
+  current_ = std::move(from.current);
+  manifest_ = from.manifest;
+  last_ = from.last;
+  kept_.assign(std::make_move_iterator(from.kept.begin()), std::make_move_iterator(from.kept.end()));
+  version_number_.store(current_->number().value(), std::memory_order_relaxed);
+  committed_bytes_.store(current_->bytes().value(), std::memory_order_relaxed);
+  CountKeptLocked();
+}
 
 // ---------------------------------------------------------------------------------------------- waves
 
 absl::StatusOr<std::unique_ptr<Lease>> Model::Start(const WaveStart& wave) {
-  Effects effects;
+  SwapEffects effects;
   std::unique_ptr<Lease> lease;
-  absl::Status refused;
   {
     MutexLock lock(mu_);
-    const bool held_back = !MayStart(armed_ > 0, in_flight_.empty());
-    if (!held_back) refused = CheckRequiredVersion(name_, wave.required_version, *current_);
-    if (!held_back && refused.ok()) {
-      in_flight_.push_back({wave.number, wave.wave_id, wave.window, TokenClock(wave.tokens), current_});
-      lease.reset(new Lease(shared_from_this(), std::prev(in_flight_.end())));
-      ReevaluateLocked(effects);
+    if (closed_) return ClosedModelError();
+    if (overdue_) {
+      ErrorDetails details;
+      details.reason = "MODEL_LOADING";
+      details.metadata = {{"model", name_}, {"version", absl::StrCat(current_->number().value())}};
+      details.retry_after = std::chrono::seconds(1);
+      return MakeError(absl::StatusCode::kUnavailable,
+                       absl::StrCat("model \"", name_, "\": version ", current_->number().value(),
+                                    " is being copied in place; retry soon"),
+                       details);
     }
+    if (paused_ || !MayStart(armed_ > 0, in_flight_.empty())) return lease;
+    if (absl::Status status = CheckRequiredVersion(name_, wave.required_version, *current_); !status.ok()) {
+      return status;
+    }
+    in_flight_.push_back({wave.number, wave.wave_id, wave.window, TokenClock(wave.tokens), current_});
+    lease.reset(new Lease(shared_from_this(), std::prev(in_flight_.end())));
+    line_owner_->ServeLocked(*this, effects);
   }
-  Run(effects);
-  if (!refused.ok()) return refused;
+  line_owner_->Run(effects);
   return lease;
 }
 
 void Model::Step(Slot slot, std::optional<int64_t> finished, std::optional<int64_t> started) {
-  Effects effects;
+  SwapEffects effects;
   {
     MutexLock lock(mu_);
     if (finished) slot->clock.Finish(*finished);
     if (started) slot->clock.Start(*started);
-    ReevaluateLocked(effects);
+    line_owner_->ServeLocked(*this, effects);
   }
-  Run(effects);
+  line_owner_->Run(effects);
 }
 
 void Model::End(Slot slot, bool with_result) {
-  Effects effects;
+  SwapEffects effects;
   {
     MutexLock lock(mu_);
     if (with_result) {
@@ -77,9 +93,9 @@ void Model::End(Slot slot, bool with_result) {
     in_flight_.erase(slot);
     RetireLocked(std::move(version), effects);
     effects.startable = armed_ > 0 && in_flight_.empty();
-    ReevaluateLocked(effects);
+    line_owner_->ServeLocked(*this, effects);
   }
-  Run(effects);
+  line_owner_->Run(effects);
 }
 
 Lease::~Lease() {
@@ -93,130 +109,6 @@ void Lease::Step(std::optional<int64_t> finished, std::optional<int64_t> started
 void Lease::Retire() {
   const std::shared_ptr<Model> model = std::move(model_);
   model->End(record_, /*with_result=*/true);
-}
-
-// ---------------------------------------------------------------------------------------------- swaps
-
-SwapTicket Model::NewTicket() {
-  MutexLock lock(mu_);
-  return {.number = ++last_ticket_, .arrival = clock_->Now()};
-}
-
-void Model::Swap(const SwapTicket& ticket, WeightVersion::Ptr next, SwapOptions options, SwapCallback done) {
-  Effects effects;
-  const auto fail = [&](absl::Status why) {
-    const SwapOutcome outcome = Outcome(ticket, SwapOutcome::Kind::kFailed, std::move(why));
-    effects.calls.push_back([done, outcome] { done(outcome); });
-  };
-  {
-    MutexLock lock(mu_);
-    // A swap that may flip now must still let earlier ones go first. With the window open none is waiting,
-    // but for those that are being rebuilt: they keep their ticket, not the window.
-    const bool open = OpenLocked();
-    if (absl::Status status = CheckPolicy(options.policy, options_.allow_when_idle); !status.ok()) {
-      fail(std::move(status));
-    } else {
-      switch (Decide(options.policy, open, in_flight_.empty())) {
-        case SwapVerdict::kFlip:
-          FlipLocked(ticket, std::move(next), std::move(done), effects);
-          break;
-        case SwapVerdict::kRefuse:
-          fail(ClosedErrorLocked(options.policy));
-          break;
-        case SwapVerdict::kWait: {
-          const uint64_t number = ticket.number;
-          const auto self = weak_from_this();
-          Waiter waiter;
-          waiter.ticket = ticket;
-          waiter.next = std::move(next);
-          waiter.options = options;
-          waiter.done = std::move(done);
-          waiter.timeout_alarm = clock_->SetAlarm(ticket.arrival + options.wait_timeout, [self, number] {
-            if (const auto model = self.lock()) model->OnTimeout(number);
-          });
-          if (options.hold_after && ticket.held < options_.max_hold) {
-            waiter.hold = Waiter::Hold::kPending;
-            waiter.hold_alarm = clock_->SetAlarm(ticket.arrival + *options.hold_after, [self, number] {
-              if (const auto model = self.lock()) model->OnHoldAlarm(number);
-            });
-          }
-          waiters_.emplace(number, std::move(waiter));
-          break;
-        }
-      }
-    }
-    ReevaluateLocked(effects);
-  }
-  Run(effects);
-}
-
-bool Model::CancelSwap(uint64_t ticket_number, const absl::Status& why) {
-  Effects effects;
-  bool found = false;
-  {
-    MutexLock lock(mu_);
-    if (const auto at = waiters_.find(ticket_number); at != waiters_.end()) {
-      found = true;
-      Waiter waiter = RemoveLocked(at, effects);
-      RetireLocked(std::move(waiter.next), effects);
-      const SwapOutcome outcome = Outcome(waiter.ticket, SwapOutcome::Kind::kFailed, why);
-      effects.calls.push_back([done = std::move(waiter.done), outcome] { done(outcome); });
-      ReevaluateLocked(effects);
-    }
-  }
-  Run(effects);
-  return found;
-}
-
-SwapOutcome Model::Outcome(const SwapTicket& ticket, SwapOutcome::Kind kind, absl::Status status) const {
-  SwapOutcome outcome;
-  outcome.kind = kind;
-  outcome.status = std::move(status);
-  outcome.ticket = ticket;
-  outcome.waited = clock_->Now() - ticket.arrival;
-  return outcome;
-}
-
-void Model::OnTimeout(uint64_t ticket_number) {
-  absl::Status why;
-  {
-    MutexLock lock(mu_);
-    const auto at = waiters_.find(ticket_number);
-    if (at == waiters_.end()) return;
-    std::string claims = absl::StrJoin(SnapshotLocked().Tested(), "; ",
-                                       [](std::string* out, const auto& c) { absl::StrAppend(out, Describe(c)); });
-    why = MakeError(absl::StatusCode::kDeadlineExceeded, "SWAP_WAIT_TIMEOUT",
-                    absl::StrCat("wait_timeout=", Seconds(at->second.options.wait_timeout), "s: model \"", name_,
-                                 "\" had no open swap window in that time (", claims,
-                                 "); nothing changed; wait longer, or set hold_after"));
-  }
-  CancelSwap(ticket_number, why);
-}
-
-void Model::OnHoldAlarm(uint64_t ticket_number) {
-  Effects effects;
-  {
-    MutexLock lock(mu_);
-    const auto at = waiters_.find(ticket_number);
-    if (at == waiters_.end()) return;
-    Waiter& waiter = at->second;
-    if (waiter.hold == Waiter::Hold::kPending) {
-      waiter.hold = Waiter::Hold::kArmed;
-      waiter.armed_at = clock_->Now();
-      if (armed_++ == 0) EmitLocked(ModelEvent::Kind::kHoldStarted, effects);
-      // The hold is bounded: the ticket's share of max_hold, whatever its wait_timeout.
-      waiter.hold_alarm = clock_->SetAlarm(waiter.armed_at + (options_.max_hold - waiter.ticket.held),
-                                           [self = weak_from_this(), ticket_number] {
-                                             if (const auto model = self.lock()) {
-                                               model->OnHoldAlarm(ticket_number);
-                                             }
-                                           });
-    } else if (waiter.hold == Waiter::Hold::kArmed) {
-      DisarmLocked(waiter, Waiter::Hold::kSpent, effects);
-    }
-    ReevaluateLocked(effects);
-  }
-  Run(effects);
 }
 
 // ---------------------------------------------------------------------------------------- under the lock
@@ -238,88 +130,113 @@ bool Model::OpenLocked() const {
                      [](const LeaseRecord& wave) { return Allows(wave.window, wave.clock.Read()); });
 }
 
-void Model::ReevaluateLocked(Effects& effects) {
-  // The window's opening is told before the flips it allows.
+void Model::FlipLocked(WeightVersion::Ptr next, const std::optional<Digest>& manifest, SwapEffects& effects) {
+  WeightVersion::Ptr old = std::exchange(current_, std::move(next));
+  KeepLocked(std::move(old), effects);
+  manifest_ = manifest;
+  last_ = current_->number();
+  version_number_.store(current_->number().value(), std::memory_order_relaxed);
+  committed_bytes_.store(current_->bytes().value(), std::memory_order_relaxed);
+  EmitLocked(ModelEvent::Kind::kVersion, effects);
   PublishLocked(effects);
-  while (!waiters_.empty()) {
-    const Waiter& first = waiters_.begin()->second;
-    if (Decide(first.options.policy, OpenLocked(), in_flight_.empty()) != SwapVerdict::kFlip) break;
-    Waiter waiter = RemoveLocked(waiters_.begin(), effects);
-    FlipLocked(waiter.ticket, std::move(waiter.next), std::move(waiter.done), effects);
-    PublishLocked(effects);  // Its hold may have ended.
-  }
 }
 
-void Model::FlipLocked(const SwapTicket& ticket, WeightVersion::Ptr next, SwapCallback done, Effects& effects) {
-  SwapOutcome outcome = Outcome(ticket, SwapOutcome::Kind::kBaseMoved, absl::OkStatus());
-  if (next->number() == current_->number().next()) {
-    outcome.kind = SwapOutcome::Kind::kFlipped;
-    outcome.previous = current_->number();
-    outcome.version = next->number();
-    WeightVersion::Ptr old = std::exchange(current_, std::move(next));
-    version_number_.store(current_->number().value(), std::memory_order_relaxed);
-    committed_bytes_.store(current_->bytes().value(), std::memory_order_relaxed);
-    RetireLocked(std::move(old), effects);
-    EmitLocked(ModelEvent::Kind::kVersion, effects);
-  } else {
-    // Built in vain: it may hold the last reference to tensors that have been replaced meanwhile.
-    RetireLocked(std::move(next), effects);
+// The version that was current until now; its manifest is still ours.
+void Model::KeepLocked(WeightVersion::Ptr old, SwapEffects& effects) {
+  if (keep_versions_ > 0 && old->number() != Version()) {
+    kept_.push_front(
+        {old->number(), old->label(), old->restored_from(), old->bytes(), current_->replaced(), nullptr, manifest_});
+    // What the state directory has need not take up memory as well.
+    if (!manifest_) kept_.front().version = old;
   }
-  effects.calls.push_back([done = std::move(done), outcome] { done(outcome); });
+  while (kept_.size() > keep_versions_) {
+    if (kept_.back().version != nullptr) RetireLocked(std::move(kept_.back().version), effects);
+    kept_.pop_back();
+  }
+  CountKeptLocked();
+  RetireLocked(std::move(old), effects);
 }
 
-Model::Waiter Model::RemoveLocked(std::map<uint64_t, Waiter>::iterator at, Effects& effects) {
-  Waiter waiter = std::move(at->second);
-  waiters_.erase(at);
-  clock_->CancelAlarm(waiter.timeout_alarm);
-  if (waiter.hold == Waiter::Hold::kArmed) {
-    DisarmLocked(waiter, Waiter::Hold::kSpent, effects);
-  } else {
-    clock_->CancelAlarm(waiter.hold_alarm);
+void Model::CountKeptLocked() {
+  int64_t bytes = 0;
+  for (const KeptVersion& kept : kept_) {
+    if (kept.version != nullptr) bytes += kept.replaced.value();
   }
-  return waiter;
+  kept_bytes_.store(bytes, std::memory_order_relaxed);
 }
 
-void Model::DisarmLocked(Waiter& waiter, Waiter::Hold next, Effects& effects) {
-  clock_->CancelAlarm(waiter.hold_alarm);
-  waiter.hold = next;
-  const Duration held = clock_->Now() - waiter.armed_at;
-  waiter.ticket.held += held;
-  effects.calls.push_back([this, held] { observer_->OnHoldEnd(name_, held); });
-  if (--armed_ == 0) {
+void Model::ArmLocked(SwapEffects& effects) {
+  if (armed_++ == 0) EmitLocked(ModelEvent::Kind::kHoldStarted, effects);
+}
+
+void Model::DisarmLocked(SwapEffects& effects) {
+  if (--armed_ > 0) return;
+  effects.startable = true;
+  EmitLocked(ModelEvent::Kind::kHoldEnded, effects);
+}
+
+void Model::BeginLoadingLocked(Time paused_at, Duration max_pause) {
+  loading_ = true;
+  paused_at_ = paused_at;
+  overdue_alarm_ = line_owner_->clock()->SetAlarm(paused_at + max_pause, [self = shared_from_this()] {
+    {
+      MutexLock lock(self->mu_);
+      self->overdue_ = self->loading_;
+      if (self->overdue_) self->held_back_.store(false, std::memory_order_relaxed);
+    }
+    // Waves that were held are told now.
+    SwapEffects effects;
     effects.startable = true;
-    EmitLocked(ModelEvent::Kind::kHoldEnded, effects);
-  }
+    self->line_owner_->Run(effects);
+  });
 }
 
-void Model::PublishLocked(Effects& effects) {
+void Model::FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) {
+  line_owner_->clock()->CancelAlarm(overdue_alarm_);
+  RetireLocked(std::exchange(current_, std::move(whole)), effects);
+  paused_ = loading_ = overdue_ = false;
+  const Duration paused = line_owner_->clock()->Now() - paused_at_;
+  effects.calls.push_back(
+      [this, self = shared_from_this(), paused] { line_owner_->context_.observer->OnHoldEnd(name_, paused); });
+  effects.startable = true;
+}
+
+void Model::PublishLocked(SwapEffects& effects) {
   const bool open = OpenLocked();
   if (open != window_open()) {
-    closed_since_.store(open ? kOpen : clock_->Now().time_since_epoch().count(), std::memory_order_relaxed);
+    closed_since_.store(open ? kOpen : line_owner_->clock()->Now().time_since_epoch().count(),
+                        std::memory_order_relaxed);
     EmitLocked(open ? ModelEvent::Kind::kWindowOpened : ModelEvent::Kind::kWindowClosed, effects);
   }
-  held_back_.store(!MayStart(armed_ > 0, in_flight_.empty()), std::memory_order_relaxed);
+  held_back_.store(!overdue_ && (paused_ || !MayStart(armed_ > 0, in_flight_.empty())), std::memory_order_relaxed);
 }
 
-void Model::EmitLocked(ModelEvent::Kind kind, Effects& effects) {
+void Model::EmitLocked(ModelEvent::Kind kind, SwapEffects& effects) {
   if (watchers_.empty()) return;
   outbox_.push_back({EventLocked(kind), watchers_});
-  effects.events = true;
+  effects.events.push_back(shared_from_this());
 }
 
 ModelEvent Model::EventLocked(ModelEvent::Kind kind) const {
   return {kind, current_->number(), current_->label(), OpenLocked()};
 }
 
-void Model::RetireLocked(WeightVersion::Ptr version, Effects& effects) {
+void Model::RetireLocked(WeightVersion::Ptr version, SwapEffects& effects) {
   if (version == current_) return;
   // Perhaps the last reference: freeing gigabytes is no work for a wave's thread, nor for a flip.
   effects.calls.push_back([this, version = std::move(version)]() mutable {
-    executor_->Post([version = std::move(version)]() mutable { version.reset(); });
+    line_owner_->executor()->Post([version = std::move(version)]() mutable { version.reset(); });
   });
 }
 
-absl::Status Model::ClosedErrorLocked(SwapPolicy policy) const {
+absl::Status Model::ClosedModelError() const {
+  ErrorDetails details;
+  details.reason = "MODEL_NOT_FOUND";
+  details.metadata = {{"model", name_}};
+  return MakeError(absl::StatusCode::kNotFound, absl::StrCat("model=\"", name_, "\": it has been deleted"), details);
+}
+
+absl::Status Model::WindowClosedErrorLocked(SwapPolicy policy) const {
   const std::vector<WindowClaim> claims = SnapshotLocked().Tested();
   ErrorDetails details;
   details.reason = "SWAP_WINDOW_CLOSED";
@@ -339,13 +256,6 @@ absl::Status Model::ClosedErrorLocked(SwapPolicy policy) const {
 }
 
 // ---------------------------------------------------------------------------------------- outside the lock
-
-void Model::Run(const Effects& effects) {
-  // Waves first: whoever was held back has waited long enough.
-  if (effects.startable) on_startable_();
-  if (effects.events) DeliverEvents();
-  for (const auto& call : effects.calls) call();
-}
 
 // One thread at a time takes events out and hands them on, so that they arrive in order although they are
 // delivered outside the lock.
@@ -373,16 +283,41 @@ WeightVersion::Ptr Model::current() const {
   return current_;
 }
 
+std::pair<WeightVersion::Ptr, Version> Model::Base() const {
+  MutexLock lock(mu_);
+  return {current_, last_.next()};
+}
+
+std::vector<KeptVersion> Model::kept() const {
+  MutexLock lock(mu_);
+  return {kept_.begin(), kept_.end()};
+}
+
+WeightVersion::Ptr Model::DropKept() {
+  WeightVersion::Ptr dropped;
+  MutexLock lock(mu_);
+  const auto at = std::find_if(kept_.rbegin(), kept_.rend(), [](const KeptVersion& k) { return k.version != nullptr; });
+  if (at != kept_.rend()) {
+    dropped = std::move(at->version);
+    kept_.erase(std::next(at).base());
+    CountKeptLocked();
+  }
+  return dropped;
+}
+
 ModelStatus Model::GetStatus() const {
   ModelStatus status;
   std::vector<WeightVersion::Ptr> old;
   {
     MutexLock lock(mu_);
     status.current = current_;
+    status.durable = manifest_.has_value();
+    status.loading = loading_;
     status.window.open = OpenLocked();
     status.window.claims = SnapshotLocked().Tested();
-    status.window.waiting_swaps = waiters_.size();
-    status.window.holding = armed_ > 0;
+    status.window.waiting_swaps = line_.size();
+    status.window.holding = armed_ > 0 || paused_;
+    status.kept.assign(kept_.begin(), kept_.end());
     for (const LeaseRecord& wave : in_flight_) {
       if (wave.version != current_) old.push_back(wave.version);
     }
@@ -391,16 +326,20 @@ ModelStatus Model::GetStatus() const {
   std::sort(old.begin(), old.end());
   old.erase(std::unique(old.begin(), old.end()), old.end());
   int64_t retiring = 0;
-  for (const auto& version : old) retiring += version->BytesNotIn(*status.current).value();
+  for (const auto& version : old) {
+    const bool kept =
+        std::any_of(status.kept.begin(), status.kept.end(), [&](const KeptVersion& k) { return k.version == version; });
+    if (!kept) retiring += version->BytesNotIn(*status.current).value();
+  }
   status.retiring = Bytes(retiring);
   // Our references may have become the last.
-  if (!old.empty()) executor_->Post([old = std::move(old)]() mutable { old.clear(); });
+  if (!old.empty()) line_owner_->executor()->Post([old = std::move(old)]() mutable { old.clear(); });
   return status;
 }
 
 Duration Model::closed_for() const {
   const int64_t since = closed_since_.load(std::memory_order_relaxed);
-  return since == kOpen ? Duration(0) : clock_->Now().time_since_epoch() - Duration(since);
+  return since == kOpen ? Duration(0) : line_owner_->clock()->Now().time_since_epoch() - Duration(since);
 }
 
 void Model::AddWatcher(std::shared_ptr<ModelWatcher> watcher) {

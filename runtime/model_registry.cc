@@ -37,6 +37,11 @@ absl::StatusOr<std::shared_ptr<Model>> ModelRegistry::FindOrCreate(absl::string_
   return model;
 }
 
+void ModelRegistry::Erase(absl::string_view name) {
+  MutexLock lock(mu_);
+  if (const auto at = models_.find(name); at != models_.end()) models_.erase(at);
+}
+
 std::vector<std::shared_ptr<Model>> ModelRegistry::All() const {
   std::vector<std::shared_ptr<Model>> all;
   MutexLock lock(mu_);

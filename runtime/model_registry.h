@@ -28,6 +28,9 @@ class ModelRegistry {
   // RESOURCE_EXHAUSTED, reason TOO_MANY_MODELS.
   absl::StatusOr<std::shared_ptr<Model>> FindOrCreate(absl::string_view name);
 
+  // Forgets a model, which lives on as long as leases and others hold it. Not for "default".
+  void Erase(absl::string_view name);
+
   // Sorted by name.
   std::vector<std::shared_ptr<Model>> All() const;
 

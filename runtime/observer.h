@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/readings.h"
@@ -37,6 +38,8 @@ class RuntimeObserver {
   virtual void OnSwapEnd(absl::string_view model, SwapEnd end, Duration waited) = 0;
   // New waves of the model were held back for a swap, for this long.
   virtual void OnHoldEnd(absl::string_view model, Duration held) = 0;
+  // In place: a version that is current could not be read from the state directory; it is tried again.
+  virtual void OnLoadFailed(absl::string_view model, const absl::Status& why) = 0;
   // Weight bytes were made resident for a version to come.
   virtual void OnStaged(int64_t bytes) = 0;
 };

@@ -5,40 +5,46 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
+#include "runtime/not_serving.h"
 #include "runtime/violations.h"
 
 namespace bwrt::runtime {
 
-Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, Clock* clock, Executor* executor,
-                 RuntimeObserver* observer, std::unique_ptr<Prefetcher> prefetcher)
+Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, const RuntimeContext& context,
+                 std::unique_ptr<Prefetcher> prefetcher)
     : options_(std::move(options)),
-      clock_(clock),
-      executor_(executor),
-      observer_(observer),
+      clock_(context.clock),
+      observer_(context.observer),
       validator_(options_.whitelist, options_.lenient_shapes, options_.limits, /*paged=*/prefetcher != nullptr),
-      budget_(Bytes(options_.limits.weight_bytes)),
-      models_(options_.limits.max_models,
-              [this](std::string name) {
-                return std::make_shared<Model>(std::move(name), options_.model, clock_, executor_, observer_,
-                                               [this] { lanes_.queue().Wake(); });
-              }),
-      lanes_(std::move(device), std::move(prefetcher), options_.lanes, options_.limits.queue_waves,
-             Bytes(options_.limits.queue_bytes), clock, observer, [this](const WaveJobPtr& job) { Forget(job); }) {}
+      restored_(context.state == nullptr),
+      device_(std::move(device)),
+      weights_(options_.weights, {.limits = &options_.limits,
+                                  .clock = context.clock,
+                                  .bulk = context.bulk,
+                                  .reclaim = context.reclaim,
+                                  .journal = context.journal,
+                                  .device = device_.get(),
+                                  .observer = context.observer,
+                                  .state = context.state,
+                                  .root = context.root,
+                                  .failpoints = context.failpoints,
+                                  .on_startable = [this] { lanes_.queue().Wake(); },
+                                  .busy = [this] { return lanes_.in_flight() > 0; }}),
+      lanes_(device_.get(), std::move(prefetcher), options_.lanes, options_.limits.queue_waves,
+             Bytes(options_.limits.queue_bytes), clock_, observer_, [this](const WaveJobPtr& job) { Forget(job); }) {}
 
 Runtime::~Runtime() {
   Drain(Duration(0));
-  // Alarms and posted work may still be on their way out of code that uses our members.
+  // Alarms may still be on their way out of code that uses our members.
   clock_->Quiesce();
-  executor_->Flush();
 }
 
 // ---------------------------------------------------------------------------------------------- waves
 
 absl::StatusOr<Wave> Runtime::Admit(WaveRequest request, WaveValidator::Mode mode,
                                     std::shared_ptr<Model>* model) const {
-  const auto found = models_.Find(ModelName(request.model));
+  const auto found = weights_.FindModel(request.model);
   const WeightVersion::Ptr version = found.ok() ? (*found)->current() : WeightVersion::Empty();
   auto wave = validator_.Validate(std::move(request), mode, *version, clock_->Now());
   if (found.ok()) {
@@ -51,7 +57,7 @@ absl::StatusOr<Wave> Runtime::Admit(WaveRequest request, WaveValidator::Mode mod
 }
 
 absl::StatusOr<Runtime::Preview> Runtime::Validate(const WaveRequest& request) const {
-  if (draining()) return DrainingError();
+  if (absl::Status status = CheckServing(); !status.ok()) return status;
   std::shared_ptr<Model> model;
   auto wave = Admit(request, WaveValidator::Mode::kDry, &model);
   if (!wave.ok()) return wave.status();
@@ -70,7 +76,7 @@ absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCal
     observer_->OnWaveRejected(reason.empty() ? "INTERNAL" : absl::string_view(reason));
     return why;
   };
-  if (draining()) return reject(DrainingError());
+  if (absl::Status status = CheckServing(); !status.ok()) return reject(std::move(status));
   const Time arrival = clock_->Now();
   std::shared_ptr<Model> model;
   auto wave = Admit(std::move(request), WaveValidator::Mode::kComplete, &model);
@@ -177,60 +183,6 @@ void Runtime::EndOne() {
   if (--pending_ == 0) idle_.NotifyAll();
 }
 
-// ---------------------------------------------------------------------------------------------- weights
-
-WeightSwap::Context Runtime::SwapContext() {
-  return {.limits = &options_.limits,
-          .clock = clock_,
-          .executor = executor_,
-          .device = &lanes_.device(),
-          .models = &models_,
-          .budget = &budget_,
-          .observer = observer_,
-          .staged_bytes = &staged_bytes_};
-}
-
-absl::StatusOr<std::shared_ptr<WeightSwap>> Runtime::SetWeights(SetWeightsRequest request, SwapDone done) {
-  auto change = CheckSetWeights(std::move(request), options_.limits);
-  if (!change.ok()) return change.status();
-  // Here, and not only when the swap takes effect: a swap that can't succeed must not create its model.
-  if (absl::Status status = CheckPolicy(change->options.policy, options_.model.allow_when_idle); !status.ok()) {
-    return status;
-  }
-  std::shared_ptr<WeightSwap> swap;
-  {
-    MutexLock lock(mu_);
-    if (draining()) return DrainingError();
-    if (static_cast<int64_t>(swaps_.size()) >= options_.limits.max_pending_swaps) {
-      ErrorDetails details;
-      details.reason = "TOO_MANY_SWAPS";
-      details.retry_after = std::chrono::seconds(1);
-      return MakeError(absl::StatusCode::kResourceExhausted,
-                       absl::StrCat(swaps_.size(), " swaps are pending, the limit is ",
-                                    options_.limits.max_pending_swaps, "; retry later"),
-                       details);
-    }
-    const uint64_t id = ++last_swap_;
-    swap = std::make_shared<WeightSwap>(SwapContext(), *std::move(change),
-                                        [this, id, done = std::move(done)](absl::StatusOr<SwapResult> result) {
-                                          {
-                                            MutexLock inner(mu_);
-                                            swaps_.erase(id);
-                                          }
-                                          done(std::move(result));
-                                          EndOne();
-                                        });
-    swaps_.emplace(id, swap);
-    ++pending_;
-  }
-  swap->Start();
-  return swap;
-}
-
-absl::StatusOr<std::shared_ptr<Model>> Runtime::FindModel(absl::string_view name) const {
-  return models_.Find(ModelName(std::string(name)));
-}
-
 // ---------------------------------------------------------------------------------------------- telemetry
 
 std::vector<Runtime::DeviceView> Runtime::Devices() const { return {{&lanes_.device().info(), lanes_.count()}}; }
@@ -248,34 +200,34 @@ Gauges Runtime::GetGauges() const {
   Gauges g;
   g.waves_in_flight = lanes_.in_flight();
   g.queue_depth = static_cast<int64_t>(lanes_.queue().depth());
-  g.staged_bytes = staged_bytes_.load(std::memory_order_relaxed);
-  for (const auto& model : models_.All()) g.committed_bytes += model->committed_bytes();
-  // What is resident and neither of the two: old versions that waves still lease, or that are being freed.
-  const int64_t resident = budget_.reserved(WeightBudget::Kind::kContent).value();
-  g.retiring_bytes = std::max<int64_t>(resident - g.committed_bytes - g.staged_bytes, 0);
+  g.weights = weights_.GetGauges();
   return g;
 }
 
-// ---------------------------------------------------------------------------------------------- drain
+// ---------------------------------------------------------------------------------------------- serving
+
+absl::Status Runtime::CheckRestored() const {
+  return restored_.load(std::memory_order_acquire) ? absl::OkStatus() : RestoringError();
+}
+
+absl::Status Runtime::CheckServing() const { return draining() ? DrainingError() : CheckRestored(); }
+
+std::vector<std::string> Runtime::Restore() {
+  std::vector<std::string> notes = weights_.Restore();
+  restored_.store(true, std::memory_order_release);
+  weights_.PrepareRestored();
+  return notes;
+}
 
 bool Runtime::Drain(Duration grace) {
-  std::vector<std::shared_ptr<WeightSwap>> swaps;
-  {
-    // Under the lock that admits swaps, so that none slips in behind those found here.
-    MutexLock lock(mu_);
-    draining_.store(true, std::memory_order_relaxed);
-    for (const auto& [id, swap] : swaps_) swaps.push_back(swap.lock());
-  }
+  draining_.store(true, std::memory_order_relaxed);
   lanes_.queue().Close();
-  for (const auto& swap : swaps) {
-    if (swap != nullptr) swap->Cancel(DrainingError());
-  }
-
   const Clock::AlarmId alarm = clock_->SetAlarm(clock_->Now() + grace, [this] {
     MutexLock lock(mu_);
     grace_over_ = true;
     idle_.NotifyAll();
   });
+  weights_.Drain();
   std::vector<WaveTicket> left;
   {
     MutexLock lock(mu_);

@@ -1,10 +1,10 @@
 // Runtime: everything the daemon does, without the wire: admission, waves, weights, samples, drain.
 //
 // The one door between server/ and what lies below. Thread-safe. Owned by the composition point (server's
-// main), which must keep clock, executor and observer alive until the runtime is gone.
+// main), which must keep what is in the context alive until the runtime is gone.
 //
 // A wave's way: Submit -> WaveValidator -> WaveQueue -> Lanes -> Model::Start (lease) -> Device::Run -> retire
-// -> callback. A swap's way: SetWeights -> executor (upload, build) -> Model::Swap (window, flip) -> callback.
+// -> callback. A swap's way is weights.h's.
 #ifndef BWRT_RUNTIME_RUNTIME_H_
 #define BWRT_RUNTIME_RUNTIME_H_
 
@@ -23,15 +23,11 @@
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
 #include "runtime/limits.h"
-#include "runtime/model.h"
-#include "runtime/model_registry.h"
 #include "runtime/observer.h"
 #include "runtime/sample_recorder.h"
-#include "runtime/set_weights.h"
 #include "runtime/wave_job.h"
 #include "runtime/wave_validator.h"
-#include "runtime/weight_budget.h"
-#include "runtime/weight_swap.h"
+#include "runtime/weights.h"
 
 namespace bwrt::runtime {
 
@@ -39,24 +35,34 @@ struct RuntimeOptions {
   Limits limits;
   TileWhitelist whitelist = TileWhitelist::Default();
   bool lenient_shapes = false;
-  ModelOptions model;
+  WeightsOptions weights;
   int lanes = 1;  // Waves run at once on a device.
+};
+
+// What a runtime works with; all of it outlives the runtime.
+struct RuntimeContext {
+  Clock* clock = nullptr;
+  Executor* bulk = nullptr;     // Builds versions; may be busy for long.
+  Executor* reclaim = nullptr;  // Frees what nobody uses any more.
+  Executor* journal = nullptr;  // Makes decisions durable.
+  RuntimeObserver* observer = nullptr;
+  StateStore* state = nullptr;          // Null: versions live as long as the process.
+  const RootDirectory* root = nullptr;  // Of LoadFile; null: it is refused.
+  Failpoints* failpoints = nullptr;     // Null but in tests.
 };
 
 // For a scrape: values already recorded, read without a scheduler lock.
 struct Gauges {
   int64_t waves_in_flight = 0;
   int64_t queue_depth = 0;
-  int64_t committed_bytes = 0;
-  int64_t staged_bytes = 0;
-  int64_t retiring_bytes = 0;
+  Weights::Gauges weights;
 };
 
 class Runtime {
  public:
   // `prefetcher` may be null: then io_extents only advance the token clock.
-  Runtime(RuntimeOptions options, std::unique_ptr<Device> device, Clock* clock, Executor* executor,
-          RuntimeObserver* observer, std::unique_ptr<Prefetcher> prefetcher = nullptr);
+  Runtime(RuntimeOptions options, std::unique_ptr<Device> device, const RuntimeContext& context,
+          std::unique_ptr<Prefetcher> prefetcher = nullptr);
   // Ends what still waits (Drain first for a clean end), runs out what runs.
   ~Runtime();
 
@@ -84,10 +90,8 @@ class Runtime {
   absl::StatusOr<bool> CancelWave(absl::string_view client_id, absl::string_view wave_id);
 
   // ---- Weights
-  // Errors of the request itself, TOO_MANY_SWAPS and DRAINING are returned; everything later goes to `done`.
-  absl::StatusOr<std::shared_ptr<WeightSwap>> SetWeights(SetWeightsRequest request, SwapDone done);
-  absl::StatusOr<std::shared_ptr<Model>> FindModel(absl::string_view name) const;
-  std::vector<std::shared_ptr<Model>> Models() const { return models_.All(); }
+  Weights& weights() { return weights_; }
+  const Weights& weights() const { return weights_; }
 
   // ---- Telemetry
   struct DeviceView {
@@ -105,6 +109,13 @@ class Runtime {
   // Null when no page source is configured.
   const Prefetcher* prefetcher() const { return lanes_.prefetcher(); }
 
+  // ---- Restoring
+  // With a state directory nothing is served until Restore has returned: UNAVAILABLE RESTORING.
+  absl::Status CheckRestored() const;
+  // Once, before which nothing else is asked of the runtime that could tell an answer. Blocks. What was damaged, in
+  // words.
+  std::vector<std::string> Restore();
+
   // ---- Drain
   bool draining() const { return draining_.load(std::memory_order_relaxed); }
   // Refuses new work, ends waiting swaps, lets admitted waves finish for `grace`, then cancels what is left
@@ -119,29 +130,26 @@ class Runtime {
   void Forget(const WaveJobPtr& job);
   void EndOne();
   void Expire(const WaveTicket& ticket);
-  WeightSwap::Context SwapContext();
+  absl::Status CheckServing() const;
 
   const RuntimeOptions options_;
   Clock* const clock_;
-  Executor* const executor_;
   RuntimeObserver* const observer_;
   const WaveValidator validator_;
-  WeightBudget budget_;
   std::atomic<bool> draining_{false};
+  std::atomic<bool> restored_;
   std::atomic<uint64_t> last_wave_{0};
-  std::atomic<int64_t> staged_bytes_{0};
 
   Mutex mu_;
   CondVar idle_;
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // Waves and swaps admitted and not ended.
-  uint64_t last_swap_ ABSL_GUARDED_BY(mu_) = 0;
-  absl::flat_hash_map<uint64_t, std::weak_ptr<WeightSwap>> swaps_ ABSL_GUARDED_BY(mu_);
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // Waves admitted and not ended.
   bool grace_over_ ABSL_GUARDED_BY(mu_) = false;
   absl::flat_hash_map<WaveKey, WaveTicket> named_ ABSL_GUARDED_BY(mu_);
   // Every wave admitted, for the end of the grace period.
   absl::flat_hash_map<WaveNumber, WaveTicket> admitted_ ABSL_GUARDED_BY(mu_);
 
-  ModelRegistry models_;
+  const std::unique_ptr<Device> device_;
+  Weights weights_;
   Lanes lanes_;  // Last: its threads use all of the above.
 };
 

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "runtime/clock.h"
 #include "runtime/limits.h"
+#include "runtime/request_check.h"
 #include "runtime/swap.h"
 #include "runtime/tensor.h"
 #include "runtime/wave_request.h"
@@ -29,14 +30,12 @@ struct SetWeightsRequest {
   std::string model;  // Empty means "default".
   std::vector<TensorRequest> tensors;
   std::string label;
-  int policy = 0;  // A SwapPolicy.
-  std::optional<Duration> wait_timeout;
-  std::optional<Duration> hold_after;
+  SwapWish swap;
   std::optional<uint64_t> base_version;
 };
 
 // Checked: what a swap builds its version from.
-struct WeightChange {
+struct TensorChange {
   std::string model;
   std::vector<HostTensor> tensors;  // Names differ.
   std::string label;
@@ -45,7 +44,7 @@ struct WeightChange {
 };
 
 // INVALID_ARGUMENT with every violation.
-absl::StatusOr<WeightChange> CheckSetWeights(SetWeightsRequest request, const Limits& limits);
+absl::StatusOr<TensorChange> CheckSetWeights(SetWeightsRequest request, const Limits& limits);
 
 }  // namespace bwrt::runtime
 

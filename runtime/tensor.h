@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "runtime/element_type.h"
 #include "runtime/ids.h"
+#include "runtime/weight_memory.h"
 
 namespace bwrt::runtime {
 
@@ -28,7 +30,7 @@ struct TensorType {
 struct HostTensor {
   std::string name;
   TensorType type;
-  std::string data;
+  WeightBuffer data;  // Unless it is charged to the budget already, whoever makes the tensor resident does that.
 };
 
 // A tensor as one device holds it. Immutable content; thread-safe. Destruction gives its memory back.
@@ -40,6 +42,10 @@ class DeviceTensor {
   DeviceTensor& operator=(const DeviceTensor&) = delete;
 
   const TensorType& type() const { return type_; }
+
+  // Copies bytes [offset, offset + bytes) of the content, row-major and little-endian, to `to`. The range must lie
+  // within type().bytes(). An error when the device fails.
+  virtual absl::Status Read(int64_t offset, int64_t bytes, char* to) const = 0;
 
  private:
   const TensorType type_;

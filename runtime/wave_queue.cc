@@ -4,8 +4,8 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
+#include "runtime/not_serving.h"
 
 namespace bwrt::runtime {
 

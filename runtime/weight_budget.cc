@@ -11,15 +11,28 @@ WeightBudget::Reservation::~Reservation() {
   budget_->reserved_.fetch_sub(bytes_.value(), std::memory_order_relaxed);
 }
 
-absl::StatusOr<WeightBudget::Reservation> WeightBudget::Reserve(Bytes bytes, Kind kind) {
+void WeightBudget::Reservation::Shrink(Bytes bytes) {
+  if (budget_ == nullptr || bytes >= bytes_) return;
+  const Reservation rest(budget_, Bytes(bytes_.value() - bytes.value()), kind_);
+  bytes_ = bytes;
+}
+
+bool WeightBudget::TryReserve(int64_t bytes) {
   int64_t held = reserved_.load(std::memory_order_relaxed);
   do {
-    if (bytes.value() > limit_.value() - held) {
-      return MakeError(absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
-                       absl::StrCat("weights: ", bytes.value(), " more bytes do not fit: ", held, " of ",
-                                    limit_.value(), " are in use; retire versions or raise --weight-memory-limit"));
-    }
-  } while (!reserved_.compare_exchange_weak(held, held + bytes.value(), std::memory_order_relaxed));
+    if (bytes > limit_.value() - held) return false;
+  } while (!reserved_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  return true;
+}
+
+absl::StatusOr<WeightBudget::Reservation> WeightBudget::Reserve(Bytes bytes, Kind kind) {
+  while (!TryReserve(bytes.value())) {
+    if (bytes <= limit_ && pressure_ && pressure_()) continue;
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
+        absl::StrCat("weights: ", bytes.value(), " more bytes do not fit: ", reserved_.load(std::memory_order_relaxed),
+                     " of ", limit_.value(), " are in use; retire versions or raise --weight-memory-limit"));
+  }
   by_kind_[static_cast<size_t>(kind)].fetch_add(bytes.value(), std::memory_order_relaxed);
   return Reservation(this, bytes, static_cast<int>(kind));
 }

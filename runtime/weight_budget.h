@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -28,6 +29,8 @@ class WeightBudget {
     }
     ~Reservation();
     Bytes bytes() const { return bytes_; }
+    // Gives back what is more than `bytes`.
+    void Shrink(Bytes bytes);
 
    private:
     friend class WeightBudget;
@@ -45,12 +48,19 @@ class WeightBudget {
   // RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, when `bytes` more would pass the limit.
   absl::StatusOr<Reservation> Reserve(Bytes bytes, Kind kind);
 
+  // What is asked, under no lock, when a reservation does not fit: true when it has given something back. To be set
+  // before the budget is used.
+  void SetPressure(std::function<bool()> pressure) { pressure_ = std::move(pressure); }
+
   Bytes limit() const { return limit_; }
   // Reserved bytes of one kind.
   Bytes reserved(Kind kind) const { return Bytes(by_kind_[static_cast<size_t>(kind)].load(std::memory_order_relaxed)); }
 
  private:
+  bool TryReserve(int64_t bytes);
+
   const Bytes limit_;
+  std::function<bool()> pressure_;
   std::atomic<int64_t> reserved_{0};
   std::array<std::atomic<int64_t>, 2> by_kind_{};
 };

@@ -1,10 +1,16 @@
 #include "runtime/weight_memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -20,35 +26,46 @@ constexpr size_t kAlignment = 64;
 
 }  // namespace
 
-WeightBuffer& WeightBuffer::operator=(WeightBuffer&& other) noexcept {
-  WeightBuffer taken(std::move(other));
-  Swap(taken);
-  return *this;
-}
-
-void WeightBuffer::Swap(WeightBuffer& other) noexcept {
-  std::swap(memory_, other.memory_);
-  std::swap(base_, other.base_);
-  std::swap(mapped_, other.mapped_);
-  adopted_.swap(other.adopted_);
-  std::swap(skipped_, other.skipped_);
-  std::swap(size_, other.size_);
-}
-
-WeightBuffer::~WeightBuffer() {
-  if (base_ == nullptr) return;
-  if (mapped_ == 0) {
-    std::free(base_);
-  } else {
-    memory_->GiveBack(base_, mapped_);
+struct WeightBuffer::Block {
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() {
+    if (memory != nullptr) {
+      memory->GiveBack(base, mapped);
+    } else if (mapped != 0) {
+      munmap(base, mapped);
+    } else {
+      std::free(base);
+    }
   }
+
+  WeightBudget::Reservation reserved;  // Given back after the memory.
+  WeightMemory* memory = nullptr;      // Null: `base`, if any, is a file's mapping or from the heap.
+  char* base = nullptr;
+  size_t mapped = 0;
+  std::string adopted;
+};
+
+WeightBuffer::WeightBuffer(std::shared_ptr<Block> block, size_t size)
+    : block_(std::move(block)), base_(block_->base), size_(size) {}
+
+WeightBuffer::WeightBuffer(std::string adopted) : block_(std::make_shared<Block>()), size_(adopted.size()) {
+  block_->adopted = std::move(adopted);
+  base_ = block_->adopted.data();
 }
 
 void WeightBuffer::SkipPrefix(size_t bytes) {
   bytes = std::min(bytes, size_);
-  skipped_ += bytes;
+  base_ += bytes;
   size_ -= bytes;
 }
+
+void WeightBuffer::Charge(WeightBudget::Reservation reservation) {
+  if (block_ != nullptr) block_->reserved = std::move(reservation);
+}
+
+bool WeightBuffer::charged() const { return block_ != nullptr && block_->reserved.bytes() > Bytes(0); }
 
 WeightMemory::~WeightMemory() {
   for (const auto& [mapped, base] : free_) munmap(base, mapped);
@@ -62,21 +79,26 @@ absl::StatusOr<WeightBuffer> WeightMemory::Allocate(size_t bytes) {
   if (bytes < kMappedFrom) {
     void* base = nullptr;
     if (posix_memalign(&base, kAlignment, std::max<size_t>(bytes, 1)) != 0) return exhausted();
-    return WeightBuffer(this, static_cast<char*>(base), 0, bytes);
+    auto block = std::make_shared<WeightBuffer::Block>();
+    block->base = static_cast<char*>(base);
+    return WeightBuffer(std::move(block), bytes);
   }
   const size_t unit = bytes < kHugePage ? size_t{1} << 16 : kHugePage;
   if (bytes > SIZE_MAX - unit) return exhausted();
   const size_t mapped = (bytes + unit - 1) / unit * unit;
 
+  auto block = std::make_shared<WeightBuffer::Block>();
   std::vector<std::pair<size_t, char*>> released;
   {
     MutexLock lock(mu_);
     // What fits with little waste.
     if (const auto at = free_.lower_bound(mapped); at != free_.end() && at->first - mapped <= mapped / 8) {
-      WeightBuffer found(this, at->second, at->first, bytes);
+      block->memory = this;
+      block->mapped = at->first;
+      block->base = at->second;
       kept_ -= at->first;
       free_.erase(at);
-      return found;
+      return WeightBuffer(std::move(block), bytes);
     }
     for (size_t sum = 0; sum < mapped && !free_.empty();) {
       // The smallest that is enough, so that one small tensor doesn't cost the largest buffer; else the largest.
@@ -92,7 +114,36 @@ absl::StatusOr<WeightBuffer> WeightMemory::Allocate(size_t bytes) {
   void* base = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return exhausted();
   madvise(base, mapped, MADV_HUGEPAGE);  // A wish: without it, it is only slower.
-  return WeightBuffer(this, static_cast<char*>(base), mapped, bytes);
+  block->memory = this;
+  block->mapped = mapped;
+  block->base = static_cast<char*>(base);
+  return WeightBuffer(std::move(block), bytes);
+}
+
+absl::StatusOr<WeightBuffer> WeightMemory::MapFile(const std::string& directory, size_t bytes) {
+  const auto failed = [&](int error) {
+    if (error == ENOSPC || error == EDQUOT) {
+      return MakeError(absl::StatusCode::kResourceExhausted, "STATE_DIR_FULL",
+                       absl::StrCat("the state directory has no room for ", bytes, " bytes of staged weights"));
+    }
+    return MakeError(absl::StatusCode::kUnavailable, "STATE_DIR_FAILED",
+                     absl::StrCat("can't stage weights in the state directory: ", std::strerror(error)));
+  };
+  auto block = std::make_shared<WeightBuffer::Block>();
+  const int fd = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) return failed(errno);
+  // All of it now: a mapping of a file that turns out not to fit its disk can only crash.
+  int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  void* base = MAP_FAILED;
+  if (error == 0) {
+    base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) error = errno;
+  }
+  close(fd);
+  if (error != 0) return failed(error);
+  block->base = static_cast<char*>(base);
+  block->mapped = bytes;
+  return WeightBuffer(std::move(block), bytes);
 }
 
 size_t WeightMemory::kept() const {

@@ -11,48 +11,45 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "runtime/mutex.h"
+#include "runtime/weight_budget.h"
 
 namespace bwrt::runtime {
 
 class WeightMemory;
 
-// A piece of memory. Move-only; writable until it is given to a tensor. At least 64-byte aligned unless it
-// adopted a string or skips a prefix.
+// A piece of memory: a handle whose copies share the bytes. Writable until it is given to a tensor. At least 64-byte
+// aligned unless it adopted a string.
 class WeightBuffer {
  public:
   WeightBuffer() = default;
   // Takes over a string's bytes.
-  explicit WeightBuffer(std::string adopted) : adopted_(std::move(adopted)), size_(adopted_.size()) {}
-  WeightBuffer(WeightBuffer&& other) noexcept { Swap(other); }
-  // Gives back at once what it held.
-  WeightBuffer& operator=(WeightBuffer&& other) noexcept;
-  ~WeightBuffer();
+  explicit WeightBuffer(std::string adopted);
 
-  char* data() { return const_cast<char*>(std::as_const(*this).data()); }
-  const char* data() const { return (base_ != nullptr ? base_ : adopted_.data()) + skipped_; }
+  char* data() { return base_; }
+  const char* data() const { return base_; }
   size_t size() const { return size_; }
-  absl::string_view view() const { return {data(), size_}; }
+  absl::string_view view() const { return {base_, size_}; }
 
   // Leaves out the first `bytes`, which stay allocated.
   void SkipPrefix(size_t bytes);
 
+  // Makes `reservation` last as long as the memory.
+  void Charge(WeightBudget::Reservation reservation);
+  bool charged() const;
+
  private:
   friend class WeightMemory;
-  WeightBuffer(WeightMemory* memory, char* base, size_t mapped, size_t size)
-      : memory_(memory), base_(base), mapped_(mapped), size_(size) {}
-  void Swap(WeightBuffer& other) noexcept;
+  struct Block;
+  WeightBuffer(std::shared_ptr<Block> block, size_t size);
 
-  WeightMemory* memory_ = nullptr;
+  std::shared_ptr<Block> block_;
   char* base_ = nullptr;
-  size_t mapped_ = 0;  // 0: from the heap.
-  std::string adopted_;
-  size_t skipped_ = 0;
   size_t size_ = 0;
 };
 
@@ -66,6 +63,10 @@ class WeightMemory {
 
   // Uninitialised bytes. RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, when the machine has none left.
   absl::StatusOr<WeightBuffer> Allocate(size_t bytes);
+
+  // Bytes that lie in an unnamed file of `directory` rather than in memory, and are gone with the buffer.
+  // RESOURCE_EXHAUSTED, reason STATE_DIR_FULL; UNAVAILABLE, reason STATE_DIR_FAILED.
+  static absl::StatusOr<WeightBuffer> MapFile(const std::string& directory, size_t bytes);
 
   // Bytes kept for reuse.
   size_t kept() const;

@@ -1,8 +1,9 @@
-// WeightSwap: one SetWeights on its way: upload, build the next version, wait for the window, flip.
+// WeightSwap: one SetWeights or Rollback on its way: gather the tensors, build the next version, wait for the window,
+// flip.
 //
-// Everything costly runs on the executor; the model only flips a pointer. A version that was built on a base
-// that another swap has replaced meanwhile is built anew (the tensors stay uploaded) and keeps its place in the
-// line. Shared between its caller, the executor and the model; thread-safe.
+// Everything costly runs on the executor; the line only flips a pointer. A version that was built on a base that
+// another swap has replaced meanwhile is built anew (the tensors stay resident) and keeps its place in the line.
+// Shared between its caller, the executor and the line; thread-safe.
 #ifndef BWRT_RUNTIME_WEIGHT_SWAP_H_
 #define BWRT_RUNTIME_WEIGHT_SWAP_H_
 
@@ -11,77 +12,93 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/clock.h"
-#include "runtime/device.h"
 #include "runtime/executor.h"
-#include "runtime/limits.h"
 #include "runtime/model.h"
 #include "runtime/model_registry.h"
 #include "runtime/observer.h"
 #include "runtime/set_weights.h"
 #include "runtime/swap.h"
-#include "runtime/weight_budget.h"
+#include "runtime/swap_line.h"
+#include "runtime/version_builder.h"
 
 namespace bwrt::runtime {
+
+// How a swap that ended with `status` is counted.
+SwapEnd SwapEndOf(const absl::Status& status);
+
+// ABORTED, reason BASE_CHANGED, unless `base` is the current version of the model; null: it does not exist.
+// NOT_FOUND for a base above 0 of a model that does not exist.
+absl::Status CheckBase(Version base, const std::string& name, const Model* model);
+
+// Something that the end of its client, or of the daemon, can end early.
+class Cancellable {
+ public:
+  virtual ~Cancellable() = default;
+  // Ends it with `why` unless it has taken effect; the outcome goes where it always goes.
+  virtual void Cancel(const absl::Status& why) = 0;
+};
 
 struct SwapResult {
   std::string model;
   Version previous;
   Version version;
+  Version restored_from;  // 0: it was no rollback.
   Duration waited{0};
   Duration held{0};  // How long waves were held back for it.
 };
 using SwapDone = std::function<void(absl::StatusOr<SwapResult>)>;
 
-class WeightSwap : public std::enable_shared_from_this<WeightSwap> {
+// What a swap does to its base. `model` is null while it does not exist. On the executor, once.
+using GatherTensors = std::function<absl::StatusOr<VersionChange>(const WeightVersion& base, const Model* model)>;
+
+class WeightSwap final : public Cancellable, public std::enable_shared_from_this<WeightSwap> {
  public:
   // What a swap works with. All of it outlives every swap.
   struct Context {
-    const Limits* limits;
     Clock* clock;
     Executor* executor;
-    Device* device;
+    SwapLine* line;
     ModelRegistry* models;
-    WeightBudget* budget;
+    const VersionBuilder* builder;
     RuntimeObserver* observer;
-    std::atomic<int64_t>* staged_bytes;  // Uploaded, not yet part of a version.
+    std::atomic<int64_t>* staged_bytes;
   };
 
-  // `done` is called exactly once, from any thread.
-  WeightSwap(Context context, WeightChange change, SwapDone done);
+  // `base`, if given, must be current. `done` is called exactly once, from any thread.
+  WeightSwap(Context context, std::string model, std::optional<Version> base, SwapOptions options, GatherTensors gather,
+             SwapDone done);
 
   void Start();
-
-  // Ends the swap with `why` unless it has taken effect; the outcome goes to `done` as always.
-  void Cancel(const absl::Status& why);
+  void Cancel(const absl::Status& why) override;
 
  private:
-  using Uploaded = std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>>;
-
-  void Prepare();  // On the executor: upload.
+  void Prepare();  // On the executor: gather.
   void Build();    // On the executor: build and offer the next version.
   void OnOutcome(const SwapOutcome& outcome);
   void Finish(SwapEnd end, absl::StatusOr<SwapResult> result);
-  absl::Status CheckBase(const Model* model) const;
+  absl::Status CheckBaseOf(const Model* model) const;
   std::optional<absl::Status> cancelled() const;
 
   const Context context_;
+  const std::string name_;
+  const std::optional<Version> base_;
+  const SwapOptions options_;
   const Time arrival_;
-  WeightChange change_;  // Tensors move out when they are uploaded.
 
   // Used by one step at a time: Prepare, then Build and OnOutcome in turn.
+  GatherTensors gather_;
   SwapDone done_;
-  Uploaded uploaded_;
-  int64_t staged_ = 0;
+  VersionChange change_;
+  StagedBytes staged_;
+  StateStore::Hold hold_;
   SwapTicket ticket_;
 
   mutable Mutex mu_;
-  std::shared_ptr<Model> model_ ABSL_GUARDED_BY(mu_);  // Once it has a ticket there.
+  std::shared_ptr<Model> model_ ABSL_GUARDED_BY(mu_);  // Once it has a ticket.
   std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mu_);
   uint64_t ticket_number_ ABSL_GUARDED_BY(mu_) = 0;
 };

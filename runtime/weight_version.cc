@@ -20,23 +20,33 @@ Bytes Total(const std::vector<TensorPtr>& tensors) {
 
 WeightVersion::Ptr WeightVersion::Empty() { return Ptr(new WeightVersion()); }
 
-WeightVersion::Ptr WeightVersion::With(
-    std::string label, const std::vector<std::pair<std::string, std::shared_ptr<const DeviceTensor>>>& changed) const {
+WeightVersion::Ptr WeightVersion::With(VersionChange change) const {
   auto next = std::shared_ptr<WeightVersion>(new WeightVersion());
-  next->number_ = number_.next();
-  next->label_ = std::move(label);
+  next->number_ = change.number;
+  next->base_ = number_;
+  next->restored_from_ = change.restored_from;
+  next->label_ = std::move(change.label);
 
   std::vector<TensorPtr> fresh;
-  fresh.reserve(changed.size());
-  for (const auto& [name, tensor] : changed) {
-    fresh.push_back(std::make_shared<NamedTensor>(NamedTensor{name, next->number_, tensor}));
+  fresh.reserve(change.put.size());
+  for (NamedTensor& tensor : change.put) {
+    if (tensor.version == Version()) tensor.version = change.number;
+    fresh.push_back(std::make_shared<NamedTensor>(std::move(tensor)));
   }
   std::sort(fresh.begin(), fresh.end(), ByName);
-  next->tensors_.reserve(tensors_.size() + fresh.size());
+  std::sort(change.removed.begin(), change.removed.end());
+  std::vector<TensorPtr> kept;
+  if (!change.replaces_all) {
+    kept.reserve(tensors_.size());
+    for (const TensorPtr& t : tensors_) {
+      if (!std::binary_search(change.removed.begin(), change.removed.end(), t->name)) kept.push_back(t);
+    }
+  }
+  next->tensors_.reserve(kept.size() + fresh.size());
   // set_union takes equal elements from the first range: a fresh tensor wins over the one it replaces.
-  std::set_union(fresh.begin(), fresh.end(), tensors_.begin(), tensors_.end(), std::back_inserter(next->tensors_),
-                 ByName);
+  std::set_union(fresh.begin(), fresh.end(), kept.begin(), kept.end(), std::back_inserter(next->tensors_), ByName);
   next->bytes_ = Total(next->tensors_);
+  next->replaced_ = BytesNotIn(*next);
   return next;
 }
 

@@ -54,17 +54,20 @@ v1::Build BuildInfo() {
 
 }  // namespace
 
-Daemon::Daemon(Flags flags) : flags_(std::move(flags)) {}
+Daemon::Daemon(Flags flags, runtime::Failpoints* failpoints) : flags_(std::move(flags)), failpoints_(failpoints) {}
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags) {
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags)));
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Failpoints* failpoints) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags), failpoints));
   const std::string& ready = daemon->flags_.process.ready_file;
   if (!ready.empty()) {
     if (absl::Status status = ReadyFile::RemoveStale(ready); !status.ok()) return status;
   }
+  if (absl::Status status = daemon->OpenState(); !status.ok()) return status;
   if (absl::Status status = daemon->StartRuntime(); !status.ok()) return status;
   if (absl::Status status = daemon->StartServer(); !status.ok()) return status;
   if (absl::Status status = daemon->StartMetrics(); !status.ok()) return status;
+  // Health answers, with NOT_SERVING, while the weights are read back.
+  daemon->Restore();
   daemon->health_->SetServing(true);
   if (!ready.empty()) {
     auto file = ReadyFile::Create(ready, daemon->listening_,
@@ -74,6 +77,36 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags) {
   }
   for (const std::string& address : daemon->listening_) Log(LogLevel::kInfo, "serving", {{"address", address}});
   return daemon;
+}
+
+absl::Status Daemon::OpenState() {
+  if (!flags_.weights.root.empty()) {
+    auto root = runtime::RootDirectory::Open(flags_.weights.root);
+    if (!root.ok()) return absl::NotFoundError(absl::StrCat("--weights-root: ", root.status().message()));
+    weights_root_ = *std::move(root);
+  }
+  if (flags_.weights.state_dir.empty()) return absl::OkStatus();
+  runtime::StateStore::Options options;
+  options.dir = flags_.weights.state_dir;
+  options.keep_versions = static_cast<int>(flags_.weights.keep_versions);
+  options.failpoints = failpoints_;
+  auto state = runtime::StateStore::Open(options, &files_);
+  if (!state.ok()) {
+    return absl::Status(state.status().code(),
+                        absl::StrCat("--state-dir=", flags_.weights.state_dir, ": ", state.status().message()));
+  }
+  state_ = *std::move(state);
+  return absl::OkStatus();
+}
+
+void Daemon::Restore() {
+  if (state_ == nullptr) return;
+  Log(LogLevel::kInfo, "restoring", {{"directory", flags_.weights.state_dir}});
+  const runtime::Time begin = clock_.Now();
+  for (const std::string& note : runtime_->Restore()) Log(LogLevel::kWarning, "state directory", {{"note", note}});
+  Log(LogLevel::kInfo, "restored",
+      {{"bytes", runtime_->GetGauges().weights.committed},
+       {"seconds", absl::StrCat(runtime::Seconds(clock_.Now() - begin))}});
 }
 
 absl::Status Daemon::StartRuntime() {
@@ -95,8 +128,12 @@ absl::Status Daemon::StartRuntime() {
   options.lanes =
       static_cast<int>(flags_.waves.lanes != 0 ? flags_.waves.lanes
                                                : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, kMaxLanes));
-  options.model.allow_when_idle = flags_.weights.allow_when_idle;
-  options.model.max_hold = flags_.weights.max_hold;
+  options.weights.swaps.allow_when_idle = flags_.weights.allow_when_idle;
+  options.weights.swaps.max_hold = flags_.weights.max_hold;
+  options.weights.swaps.max_pause = flags_.weights.max_pause;
+  options.weights.keep_versions = static_cast<int>(flags_.weights.keep_versions);
+  options.weights.stage_bandwidth = static_cast<int64_t>(flags_.weights.stage_bandwidth);
+  options.weights.state_directory = flags_.weights.state_dir;
   options.limits.max_message_bytes = static_cast<int64_t>(flags_.rpc.max_message_bytes);
   options.limits.max_models = static_cast<int64_t>(flags_.weights.max_models);
   options.limits.queue_waves = static_cast<int64_t>(flags_.waves.queue_waves);
@@ -112,8 +149,16 @@ absl::Status Daemon::StartRuntime() {
         runtime::Bytes(static_cast<int64_t>(flags_.waves.page_cache_bytes)), &clock_);
     Log(LogLevel::kInfo, "pages", {{"root", flags_.waves.pages->root}, {"reader", prefetcher->reader_name()}});
   }
-  runtime_ = std::make_unique<runtime::Runtime>(std::move(options), *std::move(device), &clock_, &executor_,
-                                                &runtime_metrics_, std::move(prefetcher));
+  runtime::RuntimeContext context;
+  context.clock = &clock_;
+  context.bulk = &bulk_;
+  context.reclaim = &reclaim_;
+  context.journal = &journal_;
+  context.observer = &runtime_metrics_;
+  context.state = state_.get();
+  context.root = weights_root_.get();
+  context.failpoints = failpoints_;
+  runtime_ = std::make_unique<runtime::Runtime>(std::move(options), *std::move(device), context, std::move(prefetcher));
   return absl::OkStatus();
 }
 

@@ -15,7 +15,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/executor.h"
+#include "runtime/failpoints.h"
+#include "runtime/root_directory.h"
 #include "runtime/runtime.h"
+#include "runtime/state/posix_files.h"
+#include "runtime/state/state_store.h"
 #include "runtime/system_clock.h"
 #include "server/flags.h"
 #include "server/grpc_metrics.h"
@@ -34,7 +38,8 @@ namespace bwrt::server {
 class Daemon {
  public:
   // Serves when it returns. Errors are the operator's to mend: an address in use, a file that is not there.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(Flags flags);
+  // `failpoints` is null but in tests.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(Flags flags, runtime::Failpoints* failpoints = nullptr);
 
   // Stops answering at once whatever has not been drained.
   ~Daemon();
@@ -44,19 +49,27 @@ class Daemon {
   void Drain();
 
  private:
-  explicit Daemon(Flags flags);
+  Daemon(Flags flags, runtime::Failpoints* failpoints);
+  absl::Status OpenState();
   absl::Status StartRuntime();
   absl::Status StartServer();
   absl::Status StartMetrics();
+  void Restore();
   void StopServer();
 
   const Flags flags_;
+  runtime::Failpoints* const failpoints_;
 
   // From the bottom up; destroyed in reverse.
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   RuntimeMetrics runtime_metrics_{registry_.get()};
   runtime::SystemClock clock_;
-  runtime::ThreadExecutor executor_;
+  runtime::ThreadExecutor reclaim_;
+  runtime::PosixFiles files_;
+  std::unique_ptr<runtime::StateStore> state_;
+  std::unique_ptr<runtime::RootDirectory> weights_root_;
+  runtime::ThreadExecutor journal_;
+  runtime::ThreadExecutor bulk_;
   std::unique_ptr<runtime::Runtime> runtime_;
   std::unique_ptr<GrpcMetrics> grpc_metrics_;
   std::unique_ptr<HealthService> health_;

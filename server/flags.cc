@@ -158,6 +158,26 @@ const FlagSpec kFlags[] = {
      [](const std::string& text, Flags* flags) {
        return SetDuration(text, std::chrono::minutes(10), &flags->weights.max_hold);
      }},
+    {"max-pause", "DURATION",
+     "Longest time that an IN_PLACE commit may hold new waves back: until the running ones have ended, and while the "
+     "weights are copied. Default: 5s",
+     [](const std::string& text, Flags* flags) {
+       return SetDuration(text, std::chrono::minutes(10), &flags->weights.max_pause);
+     }},
+    {"state-dir", "DIR",
+     "Keep committed and prepared weights there, across restarts and crashes. Default: they live as long as the "
+     "process",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->weights.state_dir); }},
+    {"weights-root", "DIR", "LoadFile reads safetensors files beneath it. Default: LoadFile is refused",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->weights.root); }},
+    {"keep-versions", "N",
+     "Earlier versions of each model kept for a rollback: in the state directory, else in memory while there is room. "
+     "Default: 1",
+     [](const std::string& text, Flags* flags) { return SetCount(text, 0, 100, &flags->weights.keep_versions); }},
+    {"stage-bandwidth", "BYTES", "Weight bytes staged in a second while waves run. Default: 0, without limit",
+     [](const std::string& text, Flags* flags) {
+       return SetBytes(text, kMiB, kMaxBytes, true, &flags->weights.stage_bandwidth);
+     }},
     {"grace-period", "DURATION", "Time that running waves have to finish after SIGTERM. Default: 30s",
      [](const std::string& text, Flags* flags) {
        return SetDuration(text, std::chrono::hours(1), &flags->process.grace_period);

@@ -50,6 +50,11 @@ struct Flags {
     uint64_t memory_limit = 0;  // Bytes. 0: half of the memory this process can have (host_memory.h).
     bool allow_when_idle = true;
     std::chrono::milliseconds max_hold = std::chrono::seconds(10);  // 0: new waves are never held.
+    std::chrono::milliseconds max_pause = std::chrono::seconds(5);
+    std::string state_dir;         // Empty: nothing outlives the process.
+    std::string root;              // Of LoadFile. Empty: it is refused.
+    uint64_t keep_versions = 1;    // Beyond the current one.
+    uint64_t stage_bandwidth = 0;  // Bytes a second while waves run. 0: without limit.
   } weights;
 
   struct Process {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "runtime/prefetcher.h"
+#include "server/log.h"
 
 namespace bwrt::server {
 namespace {
@@ -133,6 +134,11 @@ void RuntimeMetrics::OnHoldEnd(absl::string_view /*model*/, runtime::Duration he
   swap_pause_->Observe(runtime::Seconds(held));
 }
 
+void RuntimeMetrics::OnLoadFailed(absl::string_view model, const absl::Status& why) {
+  Log(LogLevel::kError, "can't read a committed version; trying again",
+      {{"model", Text(model)}, {"error", std::string(why.message())}});
+}
+
 void RuntimeMetrics::OnStaged(int64_t bytes) { stage_bytes_->Increment(static_cast<double>(bytes)); }
 
 std::vector<MetricFamily> RuntimeGauges::Collect() const {
@@ -142,14 +148,17 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
   MetricFamily depth = Gauge("bwrt_queue_depth", "Waves waiting for a lane.");
   Add(&depth, static_cast<double>(gauges.queue_depth));
   MetricFamily bytes = Gauge("bwrt_weight_bytes", "Weight bytes by state.");
-  Add(&bytes, static_cast<double>(gauges.committed_bytes), {{"state", "committed"}});
-  Add(&bytes, static_cast<double>(gauges.staged_bytes), {{"state", "staged"}});
-  Add(&bytes, static_cast<double>(gauges.retiring_bytes), {{"state", "retiring"}});
+  Add(&bytes, static_cast<double>(gauges.weights.committed), {{"state", "committed"}});
+  Add(&bytes, static_cast<double>(gauges.weights.staged), {{"state", "staged"}});
+  Add(&bytes, static_cast<double>(gauges.weights.retiring), {{"state", "retiring"}});
+  Add(&bytes, static_cast<double>(gauges.weights.kept), {{"state", "kept"}});
+  MetricFamily state_dir = Gauge("bwrt_state_dir_bytes", "Bytes of all files in the state directory.");
+  if (runtime_->weights().durable()) Add(&state_dir, static_cast<double>(gauges.weights.state_directory));
 
   MetricFamily version = Gauge("bwrt_model_version", "The model's current version.");
   MetricFamily open = Gauge("bwrt_swap_window_open", "1 while the model's swap window is open.");
   MetricFamily closed = Gauge("bwrt_swap_window_closed_seconds", "Age of the window's current closure; 0 while open.");
-  for (const auto& model : runtime_->Models()) {
+  for (const auto& model : runtime_->weights().models().All()) {
     const std::vector<ClientMetric::Label> label = {{"model", model->name()}};
     Add(&version, static_cast<double>(model->version_number()), label);
     Add(&open, model->window_open() ? 1 : 0, label);
@@ -184,8 +193,8 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
   }
 
   std::vector<MetricFamily> families;
-  for (MetricFamily* family :
-       {&in_flight, &depth, &bytes, &version, &open, &closed, &page_bytes, &cached, &wgmma, &tma, &l2, &ring}) {
+  for (MetricFamily* family : {&in_flight, &depth, &bytes, &state_dir, &version, &open, &closed, &page_bytes, &cached,
+                               &wgmma, &tma, &l2, &ring}) {
     // A series without a source is absent, and so is a family without series.
     if (!family->metric.empty()) families.push_back(std::move(*family));
   }

@@ -34,6 +34,8 @@ class RuntimeMetrics final : public runtime::RuntimeObserver {
   void OnExtentPages(absl::string_view outcome, int64_t pages) override;
   void OnSwapEnd(absl::string_view model, runtime::SwapEnd end, runtime::Duration waited) override;
   void OnHoldEnd(absl::string_view model, runtime::Duration held) override;
+  // Goes to the log: nobody can ask for it, and the operator must know.
+  void OnLoadFailed(absl::string_view model, const absl::Status& why) override;
   void OnStaged(int64_t bytes) override;
 
  private:

@@ -54,9 +54,9 @@ runtime::SetWeightsRequest DecodeSetWeights(v1::SetWeightsRequest&& request) {
                            std::move(*tensor.mutable_data())});
   }
   out.label = std::move(*request.mutable_label());
-  out.policy = static_cast<int>(request.policy());
-  if (request.has_wait_timeout()) out.wait_timeout = FromProto(request.wait_timeout());
-  if (request.has_hold_after()) out.hold_after = FromProto(request.hold_after());
+  out.swap.policy = static_cast<int>(request.policy());
+  if (request.has_wait_timeout()) out.swap.wait_timeout = FromProto(request.wait_timeout());
+  if (request.has_hold_after()) out.swap.hold_after = FromProto(request.hold_after());
   if (request.has_base_version()) out.base_version = request.base_version();
   return out;
 }
@@ -77,6 +77,9 @@ void EncodeSummary(const std::string& name, const runtime::ModelStatus& status, 
   out->set_bytes(static_cast<uint64_t>(status.current->bytes().value()));
   out->set_retiring_bytes(static_cast<uint64_t>(status.retiring.value()));
   out->set_window_open(status.window.open);
+  out->set_restored_from(status.current->restored_from().value());
+  out->set_durable(status.durable);
+  out->set_loading(status.loading);
   for (const runtime::WindowClaim& claim : status.window.claims) {
     if (out->blockers_size() == kMaxBlockers) break;
     if (Blocks(claim)) EncodeClaim(claim, out->add_blockers());
@@ -89,6 +92,14 @@ void EncodeWindow(const runtime::WindowStatus& window, v1::WindowState* out) {
   out->set_closed_seconds(window.open ? 0 : runtime::Seconds(window.closed_for));
   out->set_waiting_swaps(static_cast<uint32_t>(window.waiting_swaps));
   out->set_holding(window.holding);
+}
+
+void EncodeKept(const runtime::KeptVersion& kept, v1::KeptVersion* out) {
+  out->set_version(kept.number.value());
+  out->set_label(kept.label);
+  out->set_bytes(static_cast<uint64_t>(kept.bytes.value()));
+  out->set_restored_from(kept.restored_from.value());
+  out->set_in_memory(kept.version != nullptr);
 }
 
 void EncodeTensor(const runtime::NamedTensor& tensor, v1::TensorInfo* out) {

@@ -18,6 +18,7 @@ runtime::SetWeightsRequest DecodeSetWeights(v1::SetWeightsRequest&& request);
 void EncodeSwapResult(const runtime::SwapResult& result, v1::SetWeightsResponse* out);
 void EncodeSummary(const std::string& name, const runtime::ModelStatus& status, v1::ModelSummary* out);
 void EncodeWindow(const runtime::WindowStatus& window, v1::WindowState* out);
+void EncodeKept(const runtime::KeptVersion& kept, v1::KeptVersion* out);
 void EncodeTensor(const runtime::NamedTensor& tensor, v1::TensorInfo* out);
 void EncodeEvent(const std::string& model, const runtime::ModelEvent& event, v1::ModelEvent* out);
 

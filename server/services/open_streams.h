@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
 #include "runtime/mutex.h"
+#include "runtime/not_serving.h"
 
 namespace bwrt::server {
 

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
 #include "runtime/mutex.h"
+#include "runtime/not_serving.h"
 #include "runtime/prefetcher.h"
 #include "runtime/readings.h"
 #include "runtime/violations.h"

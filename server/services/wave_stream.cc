@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
+#include "runtime/not_serving.h"
 #include "server/services/wave_codec.h"
 #include "server/status.h"
 

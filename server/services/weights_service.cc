@@ -7,11 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "runtime/drain.h"
 #include "runtime/error.h"
+#include "runtime/not_serving.h"
 #include "runtime/violations.h"
 #include "server/rpc/unary_call.h"
 #include "server/services/model_codec.h"
+#include "server/services/update_codec.h"
 
 namespace bwrt::server {
 namespace {
@@ -20,45 +21,108 @@ constexpr uint32_t kDefaultTensors = 1000;
 constexpr uint32_t kMaxTensors = 10'000;
 constexpr size_t kWatchBacklog = 256;  // Events kept for a slow reader.
 
+constexpr uint32_t kDefaultMissing = 100;
+constexpr uint32_t kMaxMissing = 10'000;
+
 using SetCall = UnaryCall<v1::SetWeightsRequest, v1::SetWeightsResponse>;
+using GetUpdateCall = UnaryCall<v1::GetUpdateRequest, v1::GetUpdateResponse>;
+using ListUpdatesCall = UnaryCall<v1::ListUpdatesRequest, v1::ListUpdatesResponse>;
+using CommitCall = UnaryCall<v1::CommitRequest, v1::CommitResponse>;
+using RollbackCall = UnaryCall<v1::RollbackRequest, v1::RollbackResponse>;
 using ListCall = UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>;
 using GetCall = UnaryCall<v1::GetModelRequest, v1::GetModelResponse>;
 
-void Set(runtime::Runtime* runtime, const std::shared_ptr<SetCall>& call) {
-  auto swap =
-      runtime->SetWeights(DecodeSetWeights(call->TakeRequest()), [call](absl::StatusOr<runtime::SwapResult> result) {
-        if (result.ok()) EncodeSwapResult(*result, call->response());
-        call->Finish(result.status());
-      });
-  if (!swap.ok()) return call->Finish(swap.status());
+absl::Status ClientGone() {
+  return runtime::MakeError(absl::StatusCode::kCancelled, "CANCELLED",
+                            "the client went away before the swap; nothing changed");
+}
+
+// Ends the swap when the client of `call` goes away.
+template <typename Call>
+void CancelWith(const std::shared_ptr<Call>& call, const std::shared_ptr<runtime::Cancellable>& swap) {
   // Weak: the swap's callback owns the call.
-  call->OnCancel([swap = std::weak_ptr<runtime::WeightSwap>(*swap)] {
-    if (const auto pending = swap.lock()) {
-      pending->Cancel(runtime::MakeError(absl::StatusCode::kCancelled, "CANCELLED",
-                                         "the client went away before the swap; nothing changed"));
-    }
+  call->OnCancel([swap = std::weak_ptr<runtime::Cancellable>(swap)] {
+    if (const auto pending = swap.lock()) pending->Cancel(ClientGone());
   });
 }
 
-void List(const runtime::Runtime& runtime, const std::shared_ptr<ListCall>& call) {
-  for (const auto& model : runtime.Models()) {
+void Set(runtime::Runtime* runtime, const std::shared_ptr<SetCall>& call) {
+  auto swap = runtime->weights().SetWeights(DecodeSetWeights(call->TakeRequest()),
+                                            [call](absl::StatusOr<runtime::SwapResult> result) {
+                                              if (result.ok()) EncodeSwapResult(*result, call->response());
+                                              call->Finish(result.status());
+                                            });
+  if (!swap.ok()) return call->Finish(swap.status());
+  CancelWith(call, *swap);
+}
+
+void Rollback(runtime::Runtime* runtime, const std::shared_ptr<RollbackCall>& call) {
+  auto swap =
+      runtime->weights().Rollback(DecodeRollback(call->request()), [call](absl::StatusOr<runtime::SwapResult> result) {
+        if (result.ok()) {
+          EncodeSwapResult(*result, call->response()->mutable_swap());
+          call->response()->set_restored_from(result->restored_from.value());
+        }
+        call->Finish(result.status());
+      });
+  if (!swap.ok()) return call->Finish(swap.status());
+  CancelWith(call, *swap);
+}
+
+void Commit(runtime::Runtime* runtime, const std::shared_ptr<CommitCall>& call) {
+  auto leave =
+      runtime->weights().Commit(DecodeCommit(call->request()), [call](absl::StatusOr<runtime::CommitResult> result) {
+        if (result.ok()) EncodeCommit(*result, call->response());
+        call->Finish(result.status());
+      });
+  if (!leave.ok()) return call->Finish(leave.status());
+  call->OnCancel([leave = *std::move(leave)] { leave(ClientGone()); });
+}
+
+void GetUpdate(runtime::Runtime* runtime, const std::shared_ptr<GetUpdateCall>& call) {
+  const v1::GetUpdateRequest& request = call->request();
+  if (request.max_missing() > kMaxMissing) {
+    runtime::Violations bad;
+    bad.Add("max_missing", "OUT_OF_RANGE", request.max_missing(), "at most ", kMaxMissing);
+    return call->Finish(bad.Take("request"));
+  }
+  const auto update = runtime->weights().FindUpdate(request.update_id());
+  if (!update.ok()) return call->Finish(update.status());
+  EncodeUpdate((*update)->GetStatus(), call->response()->mutable_info());
+  size_t count = 0;
+  EncodeMissing((*update)->Missing(request.max_missing() == 0 ? kDefaultMissing : request.max_missing(), &count),
+                call->response());
+  call->response()->set_missing_shards(count);
+  call->Finish(absl::OkStatus());
+}
+
+void ListUpdates(runtime::Runtime* runtime, const std::shared_ptr<ListUpdatesCall>& call) {
+  for (const auto& update : runtime->weights().Updates()) {
+    EncodeUpdate(update->GetStatus(), call->response()->add_updates());
+  }
+  call->Finish(absl::OkStatus());
+}
+
+void List(runtime::Runtime* runtime, const std::shared_ptr<ListCall>& call) {
+  for (const auto& model : runtime->weights().models().All()) {
     EncodeSummary(model->name(), model->GetStatus(), call->response()->add_models());
   }
   call->Finish(absl::OkStatus());
 }
 
-void Get(const runtime::Runtime& runtime, const std::shared_ptr<GetCall>& call) {
+void Get(runtime::Runtime* runtime, const std::shared_ptr<GetCall>& call) {
   const v1::GetModelRequest& request = call->request();
   if (request.max_tensors() > kMaxTensors) {
     runtime::Violations bad;
     bad.Add("max_tensors", "OUT_OF_RANGE", request.max_tensors(), "at most ", kMaxTensors, "; page with tensors_after");
     return call->Finish(bad.Take("request"));
   }
-  const auto model = runtime.FindModel(request.model());
+  const auto model = runtime->weights().FindModel(request.model());
   if (!model.ok()) return call->Finish(model.status());
   const runtime::ModelStatus status = (*model)->GetStatus();
   EncodeSummary((*model)->name(), status, call->response()->mutable_summary());
   EncodeWindow(status.window, call->response()->mutable_window());
+  for (const runtime::KeptVersion& kept : status.kept) EncodeKept(kept, call->response()->add_kept());
   const auto& tensors = status.current->tensors();
   auto at = tensors.begin();
   if (!request.tensors_after().empty()) {
@@ -97,22 +161,34 @@ class StreamWatcher final : public runtime::ModelWatcher {
 }  // namespace
 
 WeightsService::WeightsService(runtime::Runtime* runtime)
-    : runtime_(runtime), watches_(static_cast<size_t>(runtime->options().limits.max_watches)) {}
+    : runtime_(runtime), watches_(static_cast<size_t>(runtime->options().limits.max_watches)), service_(runtime) {}
+
+template <typename Req, typename Resp, typename Base>
+void WeightsService::Unary(CompletionLoop* loop,
+                           void (Base::*request)(grpc::ServerContext*, Req*, grpc::ServerAsyncResponseWriter<Resp>*,
+                                                 grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+                           void (*handle)(runtime::Runtime*, const std::shared_ptr<UnaryCall<Req, Resp>>&)) {
+  ServeUnary(loop, &service_, request, [this, handle](const std::shared_ptr<UnaryCall<Req, Resp>>& call) {
+    if (absl::Status status = runtime_->CheckRestored(); !status.ok()) return call->Finish(status);
+    handle(runtime_, call);
+  });
+}
 
 void WeightsService::Serve(CompletionLoop* loop) {
-  using Async = v1::Weights::AsyncService;
-  ServeUnary(loop, &service_, &Async::RequestSetWeights,
-             [this](const std::shared_ptr<SetCall>& call) { Set(runtime_, call); });
-  ServeUnary(loop, &service_, &Async::RequestListModels,
-             [this](const std::shared_ptr<ListCall>& call) { List(*runtime_, call); });
-  ServeUnary(loop, &service_, &Async::RequestGetModel,
-             [this](const std::shared_ptr<GetCall>& call) { Get(*runtime_, call); });
+  Unary(loop, &Async::RequestSetWeights, &Set);
+  Unary(loop, &Async::RequestListModels, &List);
+  Unary(loop, &Async::RequestGetModel, &Get);
+  Unary(loop, &Async::RequestGetUpdate, &GetUpdate);
+  Unary(loop, &Async::RequestListUpdates, &ListUpdates);
+  Unary(loop, &Async::RequestCommit, &Commit);
+  Unary(loop, &Async::RequestRollback, &Rollback);
   ServeServerStream(loop, &service_, &Async::RequestWatchModel, {.max_pending = kWatchBacklog},
                     [this](const std::shared_ptr<WatchStream>& stream) { Watch(stream); });
 }
 
 void WeightsService::Watch(const std::shared_ptr<WatchStream>& stream) {
-  const auto model = runtime_->FindModel(stream->request().model());
+  if (absl::Status status = runtime_->CheckRestored(); !status.ok()) return stream->Finish(status);
+  const auto model = runtime_->weights().FindModel(stream->request().model());
   if (!model.ok()) return stream->Finish(model.status());
   if (absl::Status status = watches_.Add(stream); !status.ok()) return stream->Finish(status);
   const auto watcher = std::make_shared<StreamWatcher<WatchStream>>((*model)->name(), stream);

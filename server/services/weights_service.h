@@ -1,13 +1,18 @@
-// WeightsService: bwrt.v1.Weights on the completion queue. Decodes, calls the runtime, encodes: no policy.
+// WeightsService: bwrt.v1.Weights. Decodes, calls the runtime, encodes: no policy. What answers at once, or waits for a
+// window, is served from the completion queue; what blocks is in BulkCalls.
 //
 // Thread-safe. Must outlive the loop and not the runtime.
 #ifndef BWRT_SERVER_SERVICES_WEIGHTS_SERVICE_H_
 #define BWRT_SERVER_SERVICES_WEIGHTS_SERVICE_H_
 
+#include <memory>
+
 #include "bwrt/v1/weights.grpc.pb.h"
 #include "runtime/runtime.h"
 #include "server/rpc/completion_loop.h"
 #include "server/rpc/server_stream_call.h"
+#include "server/rpc/unary_call.h"
+#include "server/services/bulk_calls.h"
 #include "server/services/open_streams.h"
 
 namespace bwrt::server {
@@ -26,9 +31,24 @@ class WeightsService {
   using WatchStream = ServerStream<v1::WatchModelRequest, v1::ModelEvent>;
   void Watch(const std::shared_ptr<WatchStream>& stream);
 
+  using W = v1::Weights;
+  using Async = W::WithAsyncMethod_SetWeights<W::WithAsyncMethod_ListModels<
+      W::WithAsyncMethod_GetModel<W::WithAsyncMethod_WatchModel<W::WithAsyncMethod_GetUpdate<
+          W::WithAsyncMethod_ListUpdates<W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<BulkCalls>>>>>>>>;
+  struct Mixed final : Async {
+    explicit Mixed(runtime::Runtime* runtime) { Init(runtime); }
+  };
+
+  // Serves one method, once the weights have been restored.
+  template <typename Req, typename Resp, typename Base>
+  void Unary(CompletionLoop* loop,
+             void (Base::*request)(grpc::ServerContext*, Req*, grpc::ServerAsyncResponseWriter<Resp>*,
+                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+             void (*handle)(runtime::Runtime*, const std::shared_ptr<UnaryCall<Req, Resp>>&));
+
   runtime::Runtime* const runtime_;
   OpenStreams<WatchStream> watches_;
-  v1::Weights::AsyncService service_;
+  Mixed service_;
 };
 
 }  // namespace bwrt::server

@@ -1,0 +1,204 @@
+#include "runtime/update_commit.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/error.h"
+#include "runtime/weight_swap.h"
+
+namespace bwrt::runtime {
+namespace {
+
+// Between two attempts to read what an update in place needs.
+constexpr Duration kLoadRetry = std::chrono::seconds(1);
+
+}  // namespace
+
+UpdateCommit::UpdateCommit(Context context, Updates updates, SwapOptions options, std::function<void()> on_end)
+    : context_(context),
+      updates_(std::move(updates)),
+      options_(options),
+      arrival_(context.clock->Now()),
+      on_end_(std::move(on_end)) {}
+
+bool UpdateCommit::Join(CommitDone done, uint64_t* number) {
+  MutexLock lock(mu_);
+  if (ended_) return false;
+  *number = ++last_waiting_;
+  waiting_.emplace(*number, std::move(done));
+  return true;
+}
+
+void UpdateCommit::Leave(uint64_t number, const absl::Status& why) {
+  CommitDone done;
+  bool alone = false;
+  {
+    MutexLock lock(mu_);
+    const auto at = waiting_.find(number);
+    if (at == waiting_.end()) return;
+    alone = waiting_.size() == 1;
+    if (!alone) {
+      done = std::move(at->second);
+      waiting_.erase(at);
+    }
+  }
+  if (alone) {
+    Cancel(why);
+  } else {
+    done(why);
+  }
+}
+
+void UpdateCommit::Cancel(const absl::Status& why) {
+  uint64_t ticket = 0;
+  {
+    MutexLock lock(mu_);
+    if (!cancelled_) cancelled_ = why;
+    ticket = ticket_;
+  }
+  if (ticket != 0) context_.line->Cancel(ticket, why);
+}
+
+// Everything up to the line. On an error the updates are as they were.
+absl::Status UpdateCommit::Enter(SwapRequest* request) {
+  SwapDecision decision;
+  for (const auto& update : updates_) {
+    auto prepared = update->BeginCommit();
+    if (!prepared.ok()) {
+      for (size_t i = 0; i < prepared_.size(); ++i) updates_[i]->FailCommit();
+      return prepared.status();
+    }
+    prepared_.push_back(*std::move(prepared));
+  }
+  const auto fail = [this](absl::Status why) {
+    for (const auto& update : updates_) update->FailCommit();
+    return why;
+  };
+  for (size_t i = 0; i < updates_.size(); ++i) {
+    auto model = context_.models->FindOrCreate(updates_[i]->model());
+    if (!model.ok()) return fail(model.status());
+    request->in_place = request->in_place || updates_[i]->in_place();
+    request->parts.push_back({*model, prepared_[i].next, prepared_[i].manifest});
+    if (prepared_[i].manifest) {
+      decision.parts.push_back(
+          {updates_[i]->model(), prepared_[i].next->number(), *prepared_[i].manifest, updates_[i]->id()});
+    }
+    models_.push_back(*std::move(model));
+  }
+  if (context_.builder->durable()) {
+    decision.id = context_.builder->state()->NextDecisionId();
+    request->decision = std::move(decision);
+  }
+  return absl::OkStatus();
+}
+
+void UpdateCommit::Start() {
+  SwapRequest request;
+  if (absl::Status status = Enter(&request); !status.ok()) return Finish(status, SwapEndOf(status));
+  request.options = options_;
+  request.ticket = context_.line->NewTicket();
+  request.ticket.arrival = arrival_;
+  request.done = [self = shared_from_this()](const SwapOutcome& outcome) { self->OnOutcome(outcome); };
+  const uint64_t ticket = request.ticket.number;
+  {
+    MutexLock lock(mu_);
+    ticket_ = ticket;
+  }
+  context_.line->Swap(std::move(request));
+  std::optional<absl::Status> why;
+  {
+    MutexLock lock(mu_);
+    why = cancelled_;
+  }
+  // A cancellation that came before the swap entered the line found nothing to end.
+  if (why) context_.line->Cancel(ticket, *why);
+}
+
+void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
+  if (outcome.kind == SwapOutcome::Kind::kFlipped) {
+    result_.waited = outcome.waited;
+    result_.held = outcome.ticket.held;
+    paused_from_ = context_.clock->Now() - outcome.paused;
+    bool whole = true;
+    const uint64_t group = outcome.ticket.number;
+    for (size_t i = 0; i < updates_.size(); ++i) {
+      const SwapFlip& flip = outcome.flips[i];
+      updates_[i]->FinishCommit(group, flip.previous, flip.version);
+      result_.updates.push_back({updates_[i]->id(), updates_[i]->model(), flip.version, flip.previous});
+      whole = whole && prepared_[i].absent.empty() && !updates_[i]->in_place();
+    }
+    for (const CommittedUpdate& done : result_.updates) context_.updates->BaseMoved(done.model, done.version);
+    if (whole) return Finish(result_, SwapEnd::kCommitted);
+    context_.executor->Post([self = shared_from_this()] { self->Load(); });
+    return;
+  }
+  for (const auto& update : updates_) update->FailCommit();
+  absl::Status status = outcome.status;
+  if (outcome.kind == SwapOutcome::Kind::kBaseMoved) {
+    for (size_t i = 0; i < updates_.size(); ++i) {
+      const Update& update = *updates_[i];
+      if (absl::Status moved = CheckBase(update.base(), update.model(), models_[i].get()); !moved.ok()) {
+        status = std::move(moved);
+        context_.updates->BaseMoved(update.model(), models_[i]->current()->number());
+      }
+    }
+  }
+  Finish(status, SwapEndOf(status));
+}
+
+void UpdateCommit::Load() {
+  for (; loaded_ < prepared_.size(); ++loaded_) {
+    if (!updates_[loaded_]->in_place()) {
+      // It flipped together with one in place, and has paused with it.
+      context_.line->FinishLoading(models_[loaded_], prepared_[loaded_].next);
+      continue;
+    }
+    const WeightVersion& rest = *prepared_[loaded_].next;
+    auto tensors = context_.builder->Load(prepared_[loaded_].absent, rest);
+    if (!tensors.ok()) {
+      context_.observer->OnLoadFailed(models_[loaded_]->name(), tensors.status());
+      bool stop = false;
+      {
+        MutexLock lock(mu_);
+        stop = cancelled_.has_value();
+      }
+      // It has taken effect: a restart finds it in the state directory, and only the answer is lost.
+      if (stop) return Finish(tensors.status(), SwapEnd::kFailed);
+      context_.clock->SetAlarm(context_.clock->Now() + kLoadRetry, [self = shared_from_this()] {
+        self->context_.executor->Post([self] { self->Load(); });
+      });
+      return;
+    }
+    VersionChange change;
+    change.number = rest.number();
+    change.label = rest.label();
+    change.restored_from = rest.restored_from();
+    change.put = *std::move(tensors);
+    context_.line->FinishLoading(models_[loaded_], rest.With(std::move(change)));
+    Reach(context_.failpoints, "commit.loaded");
+  }
+  result_.paused = context_.clock->Now() - paused_from_;
+  Finish(result_, SwapEnd::kCommitted);
+}
+
+void UpdateCommit::Finish(const absl::StatusOr<CommitResult>& result, SwapEnd end) {
+  for (const auto& update : updates_) {
+    const bool exists = context_.models->Find(update->model()).ok();
+    context_.observer->OnSwapEnd(exists ? absl::string_view(update->model()) : "(none)", end,
+                                 context_.clock->Now() - arrival_);
+  }
+  prepared_.clear();
+  models_.clear();
+  std::map<uint64_t, CommitDone> waiting;
+  {
+    MutexLock lock(mu_);
+    ended_ = true;
+    ticket_ = 0;
+    waiting.swap(waiting_);
+  }
+  for (const auto& [number, done] : waiting) done(result);
+  on_end_();
+}
+
+}  // namespace bwrt::runtime

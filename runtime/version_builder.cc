@@ -1,0 +1,174 @@
+#include "runtime/version_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "runtime/error.h"
+
+namespace bwrt::runtime {
+namespace {
+
+// A tensor from here on is a blob of its own; smaller ones of one call share one, so that a hundred thousand biases
+// are not a hundred thousand files.
+constexpr size_t kOwnBlobFrom = size_t{1} << 20;
+
+const DeviceTensor* DeviceTensorOf(const NamedTensor* tensor) {
+  return tensor == nullptr ? nullptr : tensor->tensor.get();
+}
+
+StoredTensor Stored(const NamedTensor& tensor) {
+  const int64_t bytes = tensor.tensor->type().bytes().value();
+  return {tensor.name,
+          tensor.tensor->type(),
+          tensor.version,
+          {tensor.stored->blob, tensor.stored->offset, bytes},
+          tensor.stored->digest};
+}
+
+}  // namespace
+
+absl::StatusOr<WeightBuffer> VersionBuilder::AllocateStage(size_t bytes, bool on_disk) const {
+  return on_disk ? WeightMemory::MapFile(context_.state_directory, bytes) : context_.memory->Allocate(bytes);
+}
+
+absl::StatusOr<WeightBuffer> VersionBuilder::Join(const std::vector<WeightBuffer>& shards, bool on_disk) const {
+  size_t bytes = 0;
+  for (const WeightBuffer& shard : shards) bytes += shard.size();
+  WeightBudget::Reservation reserved;
+  if (!on_disk) {
+    auto room = context_.budget->Reserve(Bytes(static_cast<int64_t>(bytes)), WeightBudget::Kind::kContent);
+    if (!room.ok()) return room.status();
+    reserved = *std::move(room);
+  }
+  auto joined = AllocateStage(bytes, on_disk);
+  if (!joined.ok()) return joined.status();
+  joined->Charge(std::move(reserved));
+  char* to = joined->data();
+  for (const WeightBuffer& shard : shards) to = std::copy_n(shard.data(), shard.size(), to);
+  return joined;
+}
+
+StateStore::Hold VersionBuilder::HoldCollection() const {
+  return context_.state == nullptr ? nullptr : context_.state->HoldCollection();
+}
+
+absl::StatusOr<std::vector<std::optional<StoredBytes>>> VersionBuilder::Store(
+    const std::vector<HostTensor>& tensors) const {
+  std::vector<std::optional<StoredBytes>> stored(tensors.size());
+  if (context_.state == nullptr) return stored;
+  std::vector<absl::string_view> small;
+  std::vector<size_t> small_at;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const absl::string_view bytes = tensors[i].data.view();
+    if (bytes.size() < kOwnBlobFrom) {
+      small.push_back(bytes);
+      small_at.push_back(i);
+      continue;
+    }
+    auto blob = context_.state->WriteBlob({bytes});
+    if (!blob.ok()) return blob.status();
+    stored[i] = StoredBytes{*blob, 0, *blob};
+  }
+  if (small.empty()) return stored;
+  auto blob = context_.state->WriteBlob(small);
+  if (!blob.ok()) return blob.status();
+  int64_t offset = 0;
+  for (size_t j = 0; j < small.size(); ++j) {
+    stored[small_at[j]] = StoredBytes{*blob, offset, Digest::Of(Digest::Kind::kXxh3, small[j])};
+    offset += static_cast<int64_t>(small[j].size());
+  }
+  return stored;
+}
+
+absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Upload(std::vector<HostTensor> tensors,
+                                                                const std::vector<std::optional<StoredBytes>>& stored,
+                                                                const WeightVersion& base) const {
+  std::vector<NamedTensor> resident;
+  resident.reserve(tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const NamedTensor* predecessor = base.Find(tensors[i].name);
+    std::string name = tensors[i].name;
+    const int64_t bytes = tensors[i].type.bytes().value();
+    auto tensor = context_.device->Upload(std::move(tensors[i]), *context_.budget);
+    if (!tensor.ok()) return tensor.status();
+    if (absl::Status status = context_.device->Prepare(**tensor, DeviceTensorOf(predecessor)); !status.ok()) {
+      return status;
+    }
+    context_.observer->OnStaged(bytes);
+    resident.push_back({std::move(name), Version(), *std::move(tensor), stored[i]});
+  }
+  return resident;
+}
+
+absl::StatusOr<VersionBuilder::Built> VersionBuilder::Build(const std::string& model, const WeightVersion& base,
+                                                            VersionChange change,
+                                                            const std::vector<StoredTensor>& absent) const {
+  Built built;
+  built.version = base.With(std::move(change));
+  const size_t count = built.version->tensors().size() + absent.size();
+  if (count > static_cast<size_t>(context_.limits->max_tensors)) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_TENSORS",
+                     absl::StrCat("tensors: model \"", model, "\" would have ", count, " tensors; the limit is ",
+                                  context_.limits->max_tensors));
+  }
+  if (context_.state == nullptr) return built;
+  StoredVersion stored;
+  stored.model = model;
+  stored.number = built.version->number();
+  stored.label = built.version->label();
+  stored.restored_from = built.version->restored_from();
+  stored.tensors = absent;
+  for (StoredTensor& tensor : stored.tensors) tensor.version = stored.number;
+  for (const auto& tensor : built.version->tensors()) stored.tensors.push_back(Stored(*tensor));
+  std::sort(stored.tensors.begin(), stored.tensors.end(),
+            [](const StoredTensor& a, const StoredTensor& b) { return a.name < b.name; });
+  auto manifest = context_.state->WriteManifest(stored);
+  if (!manifest.ok()) return manifest.status();
+  built.manifest = *manifest;
+  return built;
+}
+
+absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Load(const std::vector<StoredTensor>& tensors,
+                                                              const WeightVersion& near, bool lazily) const {
+  std::vector<NamedTensor> resident;
+  resident.reserve(tensors.size());
+  for (const StoredTensor& tensor : tensors) {
+    auto loaded = LoadOne(tensor, near, lazily);
+    if (!loaded.ok()) return loaded.status();
+    resident.push_back(*std::move(loaded));
+  }
+  return resident;
+}
+
+void VersionBuilder::Prepare(const WeightVersion& version) const {
+  for (const auto& tensor : version.tensors()) {
+    // Without room for it the first wave tries again.
+    context_.device->Prepare(*tensor->tensor, nullptr).IgnoreError();
+  }
+}
+
+absl::StatusOr<NamedTensor> VersionBuilder::LoadOne(const StoredTensor& tensor, const WeightVersion& near,
+                                                    bool lazily) const {
+  const NamedTensor* there = near.Find(tensor.name);
+  if (there != nullptr && there->stored && there->stored->digest == tensor.digest &&
+      there->tensor->type() == tensor.type) {
+    return NamedTensor{tensor.name, tensor.version, there->tensor, there->stored};
+  }
+  auto reserved = context_.budget->Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+  if (!reserved.ok()) return reserved.status();
+  auto memory = context_.memory->Allocate(static_cast<size_t>(tensor.type.bytes().value()));
+  if (!memory.ok()) return memory.status();
+  if (absl::Status status = context_.state->ReadTensor(tensor, memory->data()); !status.ok()) return status;
+  memory->Charge(*std::move(reserved));
+  HostTensor host{tensor.name, tensor.type, *std::move(memory)};
+  auto resident = context_.device->Upload(std::move(host), *context_.budget);
+  if (!resident.ok()) return resident.status();
+  if (!lazily) {
+    if (absl::Status status = context_.device->Prepare(**resident, DeviceTensorOf(there)); !status.ok()) return status;
+  }
+  return NamedTensor{tensor.name, tensor.version, *std::move(resident),
+                     StoredBytes{tensor.where.blob, tensor.where.offset, tensor.digest}};
+}
+
+}  // namespace bwrt::runtime

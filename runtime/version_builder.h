@@ -1,0 +1,109 @@
+// VersionBuilder: makes tensors durable and resident, and versions of them: all the costly work before a flip.
+//
+// Thread-safe; calls block for as long as disk, packing or copying take. What it works with outlives it.
+#ifndef BWRT_RUNTIME_VERSION_BUILDER_H_
+#define BWRT_RUNTIME_VERSION_BUILDER_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/device.h"
+#include "runtime/limits.h"
+#include "runtime/observer.h"
+#include "runtime/state/state_store.h"
+#include "runtime/tensor.h"
+#include "runtime/weight_budget.h"
+#include "runtime/weight_memory.h"
+#include "runtime/weight_version.h"
+
+namespace bwrt::runtime {
+
+// Bytes of tensors on their way into a version: counted while it lives.
+class StagedBytes {
+ public:
+  StagedBytes() = default;
+  explicit StagedBytes(std::atomic<int64_t>* total) : total_(total) {}
+  StagedBytes(StagedBytes&& other) noexcept { *this = std::move(other); }
+  StagedBytes& operator=(StagedBytes&& other) noexcept {
+    std::swap(total_, other.total_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~StagedBytes() { Set(0); }
+
+  void Set(int64_t bytes) {
+    if (total_ != nullptr) total_->fetch_add(bytes - bytes_, std::memory_order_relaxed);
+    bytes_ = bytes;
+  }
+  void Add(int64_t bytes) { Set(bytes_ + bytes); }
+
+ private:
+  std::atomic<int64_t>* total_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+class VersionBuilder {
+ public:
+  struct Context {
+    const Limits* limits;
+    Device* device;
+    WeightBudget* budget;
+    WeightMemory* memory;
+    RuntimeObserver* observer;
+    StateStore* state;            // Null: nothing is durable.
+    std::string state_directory;  // Where `state` lies.
+  };
+
+  explicit VersionBuilder(Context context) : context_(std::move(context)) {}
+
+  bool durable() const { return context_.state != nullptr; }
+  StateStore* state() const { return context_.state; }
+
+  // Room for staged bytes: memory, or with `on_disk` a file in the state directory.
+  absl::StatusOr<WeightBuffer> AllocateStage(size_t bytes, bool on_disk) const;
+  // The shards of a tensor as one piece, charged to the budget unless it lies on disk.
+  absl::StatusOr<WeightBuffer> Join(const std::vector<WeightBuffer>& shards, bool on_disk) const;
+
+  // Nothing written is collected while it lives; null without a state directory.
+  StateStore::Hold HoldCollection() const;
+
+  // Writes the tensors to the state directory, if there is one: where each lies, in the same order.
+  absl::StatusOr<std::vector<std::optional<StoredBytes>>> Store(const std::vector<HostTensor>& tensors) const;
+
+  // Makes tensors resident, in the layouts that those they replace in `base` were used in. `stored` is Store's answer.
+  absl::StatusOr<std::vector<NamedTensor>> Upload(std::vector<HostTensor> tensors,
+                                                  const std::vector<std::optional<StoredBytes>>& stored,
+                                                  const WeightVersion& base) const;
+
+  // A version, and its manifest where it is durable. `absent` are tensors of the version that are not resident yet.
+  // RESOURCE_EXHAUSTED TOO_MANY_TENSORS.
+  struct Built {
+    WeightVersion::Ptr version;
+    std::optional<Digest> manifest;
+  };
+  absl::StatusOr<Built> Build(const std::string& model, const WeightVersion& base, VersionChange change,
+                              const std::vector<StoredTensor>& absent = {}) const;
+
+  // The tensors of a stored version, made resident: those that `near` has already are shared, the others read from the
+  // state directory and checked. `lazily`: without the layouts that waves want; see Prepare.
+  absl::StatusOr<std::vector<NamedTensor>> Load(const std::vector<StoredTensor>& tensors, const WeightVersion& near,
+                                                bool lazily = false) const;
+
+  // Makes the layouts of tensors that were loaded lazily.
+  void Prepare(const WeightVersion& version) const;
+
+ private:
+  absl::StatusOr<NamedTensor> LoadOne(const StoredTensor& tensor, const WeightVersion& near, bool lazily) const;
+
+  const Context context_;
+};
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_RUNTIME_VERSION_BUILDER_H_

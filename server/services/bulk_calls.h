@@ -1,0 +1,51 @@
+// BulkCalls: the calls of bwrt.v1.Weights that block: staging, verifying, loading, reading, deleting. gRPC gives each a
+// thread of its own, so that they never stand in the way of waves; how many there can be at once is bounded here.
+//
+// The other calls of the service are asynchronous, in WeightsService, which is built on this. Thread-safe.
+#ifndef BWRT_SERVER_SERVICES_BULK_CALLS_H_
+#define BWRT_SERVER_SERVICES_BULK_CALLS_H_
+
+#include <atomic>
+
+#include "bwrt/v1/weights.grpc.pb.h"
+#include "runtime/runtime.h"
+
+namespace bwrt::server {
+
+class BulkCalls : public v1::Weights::Service {
+ public:
+  // Calls at once; more are refused with RESOURCE_EXHAUSTED TOO_MANY_STREAMS.
+  static constexpr int kMaxCalls = 32;
+
+  grpc::Status BeginUpdate(grpc::ServerContext* context, const v1::BeginUpdateRequest* request,
+                           v1::UpdateInfo* response) override;
+  grpc::Status StageWeights(grpc::ServerContext* context, grpc::ServerReader<v1::StageWeightsRequest>* reader,
+                            v1::StageWeightsResponse* response) override;
+  grpc::Status Precommit(grpc::ServerContext* context, const v1::PrecommitRequest* request,
+                         v1::PrecommitResponse* response) override;
+  grpc::Status Abort(grpc::ServerContext* context, const v1::AbortRequest* request,
+                     v1::AbortResponse* response) override;
+  grpc::Status DeleteModel(grpc::ServerContext* context, const v1::DeleteModelRequest* request,
+                           v1::DeleteModelResponse* response) override;
+  grpc::Status ReadTensor(grpc::ServerContext* context, const v1::ReadTensorRequest* request,
+                          v1::ReadTensorResponse* response) override;
+  grpc::Status LoadFile(grpc::ServerContext* context, const v1::LoadFileRequest* request,
+                        grpc::ServerWriter<v1::LoadFileProgress>* writer) override;
+
+ protected:
+  // Before the first call.
+  void Init(runtime::Runtime* runtime) { runtime_ = runtime; }
+
+ private:
+  // Runs `work` unless there are too many calls, or the weights have not been restored yet.
+  template <typename Work>
+  grpc::Status Run(Work&& work);
+  absl::Status Stage(grpc::ServerReader<v1::StageWeightsRequest>* reader, v1::StageWeightsResponse* response);
+
+  runtime::Runtime* runtime_ = nullptr;
+  std::atomic<int> calls_{0};
+};
+
+}  // namespace bwrt::server
+
+#endif  // BWRT_SERVER_SERVICES_BULK_CALLS_H_
