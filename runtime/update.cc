@@ -205,6 +205,7 @@ absl::Status Update::Declare(TensorPlan plan) {
       return UnknownTensor(name, "BeginUpdate did not list it, and its manifest is not open");
     }
     if (known != tensors_.end()) {
+      if (known->second.plan == plan) return absl::OkStatus();
       for (const auto& shard : known->second.shards) {
         if (shard->received() == 0) continue;
         return MakeError(absl::StatusCode::kFailedPrecondition, "TENSOR_STAGED",

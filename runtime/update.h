@@ -113,7 +113,7 @@ class Update {
 
   // ---- Staging. FAILED_PRECONDITION UPDATE_STATE, ABORTED BASE_CHANGED.
   // INVALID_ARGUMENT UNKNOWN_TENSOR when the manifest is closed; FAILED_PRECONDITION TENSOR_STAGED when bytes of the
-  // tensor have come already; RESOURCE_EXHAUSTED.
+  // tensor have come already and it was declared otherwise; RESOURCE_EXHAUSTED. A repetition changes nothing.
   absl::Status Declare(TensorPlan tensor);
   // Errors of ShardStage::Write; INVALID_ARGUMENT UNKNOWN_TENSOR, UNKNOWN_SHARD.
   absl::Status Write(const std::string& tensor, uint32_t rank, int64_t offset, absl::string_view data);

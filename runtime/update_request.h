@@ -51,6 +51,7 @@ struct ShardPlan {
   int64_t bytes = 0;
   std::optional<Digest> digest;
   bool npy = false;
+  friend bool operator==(const ShardPlan&, const ShardPlan&) = default;
 };
 
 struct TensorPlan {
@@ -58,6 +59,7 @@ struct TensorPlan {
   std::optional<TensorType> type;  // Unset: its only shard is an NPY file, which says it.
   std::vector<ShardPlan> shards;   // By rank; at least one.
   int64_t bytes() const;           // Of all shards.
+  friend bool operator==(const TensorPlan&, const TensorPlan&) = default;
 };
 
 struct UpdatePlan {
