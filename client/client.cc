@@ -69,6 +69,12 @@ std::unique_ptr<grpc::ClientContext> StreamContext(const CallOptions& options) {
   return context;
 }
 
+// Without a timeout where none is given.
+CallOptions Unhurried(CallOptions options) {
+  if (!options.timeout.has_value()) options.timeout = absl::InfiniteDuration();
+  return options;
+}
+
 // The longest the daemon may wait for the window before it answers.
 absl::Duration WindowWait(const v1::SetWeightsRequest& request) {
   if (request.policy() != v1::WAIT_FOR_WINDOW) return absl::ZeroDuration();
@@ -191,6 +197,68 @@ std::unique_ptr<ModelWatch> Client::WatchModel(absl::string_view model, const Ca
   v1::WatchModelRequest request;
   request.set_model(std::string(model));
   return WatchModel(request, options);
+}
+
+absl::StatusOr<v1::DeleteModelResponse> Client::DeleteModel(const v1::DeleteModelRequest& request,
+                                                            const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::DeleteModel, request, options);
+}
+
+absl::StatusOr<v1::ReadTensorResponse> Client::ReadTensor(const v1::ReadTensorRequest& request,
+                                                          const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::ReadTensor, request, options);
+}
+
+absl::StatusOr<v1::UpdateInfo> Client::BeginUpdate(const v1::BeginUpdateRequest& request, const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::BeginUpdate, request, options);
+}
+
+std::unique_ptr<StageStream> Client::StageWeights(const CallOptions& options) {
+  return std::make_unique<GrpcStageStream>(StreamContext(options), options.handle,
+                                           [this](grpc::ClientContext* context, v1::StageWeightsResponse* response) {
+                                             return impl_->weights.StageWeights(context, response);
+                                           });
+}
+
+std::unique_ptr<LoadWatch> Client::LoadFile(const v1::LoadFileRequest& request, const CallOptions& options) {
+  return std::make_unique<GrpcWatch<v1::LoadFileProgress>>(
+      StreamContext(options), options.handle,
+      [&](grpc::ClientContext* context) { return impl_->weights.LoadFile(context, request); });
+}
+
+absl::StatusOr<v1::GetUpdateResponse> Client::GetUpdate(const v1::GetUpdateRequest& request,
+                                                        const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::GetUpdate, request, options);
+}
+
+absl::StatusOr<v1::GetUpdateResponse> Client::GetUpdate(absl::string_view update_id, const CallOptions& options) {
+  v1::GetUpdateRequest request;
+  request.set_update_id(std::string(update_id));
+  return GetUpdate(request, options);
+}
+
+absl::StatusOr<v1::ListUpdatesResponse> Client::ListUpdates(const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::ListUpdates, v1::ListUpdatesRequest(), options);
+}
+
+absl::StatusOr<v1::PrecommitResponse> Client::Precommit(absl::string_view update_id, const CallOptions& options) {
+  v1::PrecommitRequest request;
+  request.set_update_id(std::string(update_id));
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::Precommit, request, Unhurried(options));
+}
+
+absl::StatusOr<v1::CommitResponse> Client::Commit(const v1::CommitRequest& request, const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::Commit, request, Unhurried(options));
+}
+
+absl::StatusOr<v1::AbortResponse> Client::Abort(absl::string_view update_id, const CallOptions& options) {
+  v1::AbortRequest request;
+  request.set_update_id(std::string(update_id));
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::Abort, request, options);
+}
+
+absl::StatusOr<v1::RollbackResponse> Client::Rollback(const v1::RollbackRequest& request, const CallOptions& options) {
+  return impl_->Call(impl_->weights, &v1::Weights::Stub::Rollback, request, Unhurried(options));
 }
 
 absl::StatusOr<v1::SampleResponse> Client::Sample(const v1::SampleRequest& request, const CallOptions& options) {

@@ -25,6 +25,7 @@
 #include "bwrt/v1/wave.pb.h"
 #include "bwrt/v1/weights.pb.h"
 #include "client/call_options.h"
+#include "client/stage_stream.h"
 #include "client/watch.h"
 #include "client/wave_stream.h"
 #include "grpc/health/v1/health.pb.h"
@@ -76,6 +77,23 @@ class Client {
   absl::StatusOr<v1::GetModelResponse> GetModel(absl::string_view model, const CallOptions& options = {});
   std::unique_ptr<ModelWatch> WatchModel(const v1::WatchModelRequest& request, const CallOptions& options = {});
   std::unique_ptr<ModelWatch> WatchModel(absl::string_view model, const CallOptions& options = {});
+  absl::StatusOr<v1::DeleteModelResponse> DeleteModel(const v1::DeleteModelRequest& request,
+                                                      const CallOptions& options = {});
+  absl::StatusOr<v1::ReadTensorResponse> ReadTensor(const v1::ReadTensorRequest& request,
+                                                    const CallOptions& options = {});
+
+  // Updates. Precommit, Commit and Rollback have no timeout unless one is given: they may take as long as moving
+  // the bytes takes, and the daemon itself bounds their wait for a window. client/stager.h stages whole files.
+  absl::StatusOr<v1::UpdateInfo> BeginUpdate(const v1::BeginUpdateRequest& request, const CallOptions& options = {});
+  std::unique_ptr<StageStream> StageWeights(const CallOptions& options = {});
+  std::unique_ptr<LoadWatch> LoadFile(const v1::LoadFileRequest& request, const CallOptions& options = {});
+  absl::StatusOr<v1::GetUpdateResponse> GetUpdate(const v1::GetUpdateRequest& request, const CallOptions& options = {});
+  absl::StatusOr<v1::GetUpdateResponse> GetUpdate(absl::string_view update_id, const CallOptions& options = {});
+  absl::StatusOr<v1::ListUpdatesResponse> ListUpdates(const CallOptions& options = {});
+  absl::StatusOr<v1::PrecommitResponse> Precommit(absl::string_view update_id, const CallOptions& options = {});
+  absl::StatusOr<v1::CommitResponse> Commit(const v1::CommitRequest& request, const CallOptions& options = {});
+  absl::StatusOr<v1::AbortResponse> Abort(absl::string_view update_id, const CallOptions& options = {});
+  absl::StatusOr<v1::RollbackResponse> Rollback(const v1::RollbackRequest& request, const CallOptions& options = {});
 
   // Telemetry.
   absl::StatusOr<v1::SampleResponse> Sample(const v1::SampleRequest& request = {}, const CallOptions& options = {});

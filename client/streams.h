@@ -1,4 +1,4 @@
-// WaveStream and Watch over gRPC's synchronous streams. Included by client.cc only: it pulls in
+// WaveStream, StageStream and Watch over gRPC's synchronous streams. Included by client.cc only: it pulls in
 // gRPC.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "client/call_options.h"
+#include "client/stage_stream.h"
 #include "client/status.h"
 #include "client/watch.h"
 #include "client/wave_stream.h"
@@ -55,6 +56,41 @@ class GrpcWaveStream : public WaveStream {
   const std::unique_ptr<Stream> stream_;
   const CallHandle::Binding binding_;
   bool finished_ = false;  // The reading thread's.
+};
+
+class GrpcStageStream : public StageStream {
+ public:
+  // `open` makes the stream in the context, with the place for its response.
+  template <class Open>
+  GrpcStageStream(std::unique_ptr<grpc::ClientContext> context, CallHandle* handle, Open open)
+      : context_(std::move(context)),
+        writer_(open(context_.get(), &response_)),
+        binding_(handle, [context = context_.get()] { context->TryCancel(); }) {}
+
+  ~GrpcStageStream() override {
+    if (finished_) return;
+    context_->TryCancel();
+    writer_->Finish();
+  }
+
+  bool Write(const v1::StageWeightsRequest& request) override { return writer_->Write(request); }
+
+  absl::StatusOr<v1::StageWeightsResponse> Finish() override {
+    // False when the stream is broken; its status says why.
+    writer_->WritesDone();
+    finished_ = true;
+    if (const grpc::Status status = writer_->Finish(); !status.ok()) return FromGrpcStatus(status);
+    return std::move(response_);
+  }
+
+  void Cancel() override { context_->TryCancel(); }
+
+ private:
+  const std::unique_ptr<grpc::ClientContext> context_;
+  v1::StageWeightsResponse response_;
+  const std::unique_ptr<grpc::ClientWriter<v1::StageWeightsRequest>> writer_;
+  const CallHandle::Binding binding_;
+  bool finished_ = false;
 };
 
 template <class Event>

@@ -27,6 +27,7 @@ class Watch {
 };
 
 using ModelWatch = Watch<v1::ModelEvent>;
+using LoadWatch = Watch<v1::LoadFileProgress>;
 using SampleWatch = Watch<v1::SampleResponse>;
 using HealthWatch = Watch<grpc::health::v1::HealthCheckResponse>;
 

@@ -58,6 +58,18 @@ void PrintWindow(const v1::WindowState& window, std::ostream& out) {
   table.Print(out);
 }
 
+// The versions that a rollback can restore.
+void PrintKept(const v1::GetModelResponse& model, std::ostream& out) {
+  if (model.kept().empty()) return;
+  out << '\n';
+  Table table({"KEPT", "LABEL", "BYTES", "CONTENT OF", "IN MEMORY"});
+  for (const v1::KeptVersion& kept : model.kept()) {
+    table.Add({absl::StrCat(kept.version()), kept.label(), FormatBytes(kept.bytes()),
+               kept.restored_from() == 0 ? "" : absl::StrCat(kept.restored_from()), kept.in_memory() ? "yes" : "no"});
+  }
+  table.Print(out);
+}
+
 }  // namespace
 
 void PrintModels(const v1::ListModelsResponse& models, std::ostream& out) {
@@ -72,6 +84,7 @@ void PrintModel(const v1::GetModelResponse& model, std::ostream& out) {
   summary.Print(out);
   out << '\n';
   PrintWindow(model.window(), out);
+  PrintKept(model, out);
   if (model.tensors().empty()) return;
   out << '\n';
   Table tensors({"TENSOR", "DTYPE", "SHAPE", "BYTES", "VERSION"});

@@ -12,17 +12,13 @@
 #include "client/status.h"
 
 namespace bwrt::client {
-namespace {
 
-// Names are the clients' own: a control character in one must not reach a terminal.
 std::string Printable(std::string text) {
   for (char& c : text) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
   }
   return text;
 }
-
-}  // namespace
 
 Json ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
@@ -74,25 +70,6 @@ void Table::Print(std::ostream& out) const {
     out << absl::StripTrailingAsciiWhitespace(line) << '\n';
   }
   out << std::flush;
-}
-
-std::string FormatBytes(uint64_t bytes) {
-  constexpr absl::string_view kUnits[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  if (bytes < 1024) return absl::StrCat(bytes, " B");
-  double value = static_cast<double>(bytes) / 1024;
-  size_t unit = 0;
-  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
-    value /= 1024;
-    ++unit;
-  }
-  return absl::StrFormat("%.1f %s", value, kUnits[unit]);
-}
-
-std::string FormatSeconds(double seconds) {
-  if (seconds == 0) return "0 s";
-  if (seconds < 1e-3) return absl::StrFormat("%.1f us", seconds * 1e6);
-  if (seconds < 1) return absl::StrFormat("%.2f ms", seconds * 1e3);
-  return absl::StrFormat("%.2f s", seconds);
 }
 
 void PrintReadings(const v1::Readings& readings, std::ostream& out) {

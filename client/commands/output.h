@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "bwrt/v1/telemetry.pb.h"
+#include "client/format.h"
 
 namespace bwrt::client {
 
@@ -40,8 +41,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string FormatBytes(uint64_t bytes);    // "1.5 MiB".
-std::string FormatSeconds(double seconds);  // "1.23 ms".
+// Names are the clients' own: a control character in one must not reach a terminal.
+std::string Printable(std::string text);
 
 // A table of what the readings hold.
 void PrintReadings(const v1::Readings& readings, std::ostream& out);

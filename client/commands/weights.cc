@@ -1,29 +1,24 @@
-// bwrtctl weights: models, and swapping their tensors.
+// bwrtctl weights: models, their versions, and the updates that make new ones.
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "client/client.h"
 #include "client/commands/commands.h"
 #include "client/commands/context.h"
-#include "client/commands/flags.h"
 #include "client/commands/models.h"
 #include "client/commands/output.h"
-#include "client/commands/tensor_flag.h"
+#include "client/commands/weights_commands.h"
 
 namespace bwrt::client {
 namespace {
 
-struct SetFlags {
-  std::string model = {};
-  std::vector<std::string> tensors = {};
-  std::string label = {};
-  v1::SwapPolicy policy = v1::IN_WINDOW;
-  std::optional<absl::Duration> wait_timeout = {};
-  std::optional<absl::Duration> hold_after = {};
-  std::optional<uint64_t> base_version = {};
-};
+constexpr char kFooter[] =
+    "One call:        weights push m --tensor w:f32:512x256=w.bin --policy wait\n"
+    "Step by step:    ID=$(bwrtctl weights begin m)\n"
+    "                 weights stage $ID --tensor w:f32:512x256=w.bin --npy b=b.npy\n"
+    "                 weights precommit $ID && weights commit $ID --policy wait\n"
+    "Back again:      weights list m; weights rollback m --to 6";
 
 int RunList(const Context& context, const std::string& model) {
   const auto client = context.Connect();
@@ -48,79 +43,30 @@ int RunList(const Context& context, const std::string& model) {
   return kExitDone;
 }
 
-absl::StatusOr<v1::SetWeightsRequest> MakeRequest(const SetFlags& flags) {
-  v1::SetWeightsRequest request;
-  request.set_model(flags.model);
-  request.set_label(flags.label);
-  request.set_policy(flags.policy);
-  if (flags.wait_timeout.has_value()) *request.mutable_wait_timeout() = ToProto(*flags.wait_timeout);
-  if (flags.hold_after.has_value()) *request.mutable_hold_after() = ToProto(*flags.hold_after);
-  if (flags.base_version.has_value()) request.set_base_version(*flags.base_version);
-  for (const std::string& text : flags.tensors) {
-    const auto flag = ParseTensorFlag(text);
-    if (!flag.ok()) return flag.status();
-    auto tensor = LoadTensor(*flag);
-    if (!tensor.ok()) return tensor.status();
-    *request.add_tensors() = *std::move(tensor);
-  }
-  return request;
-}
-
-int RunSet(const Context& context, const SetFlags& flags) {
-  const auto request = MakeRequest(flags);
-  if (!request.ok()) return context.Usage(request.status());
-  const auto client = context.Connect();
-  if (!client.ok()) return context.Fail(client.status());
-  const auto response = (*client)->SetWeights(*request);
-  if (!response.ok()) return context.Fail(response.status());
-  if (context.json) {
-    PrintJson(ToJson(*response), context.out);
-  } else {
-    context.out << response->model() << ": version " << response->previous_version() << " -> " << response->version()
-                << " after " << FormatSeconds(response->waited_seconds());
-    if (response->held_seconds() > 0) {
-      context.out << ", holding new waves for " << FormatSeconds(response->held_seconds());
-    }
-    context.out << std::endl;
-  }
-  return kExitDone;
-}
-
-void AddSetCommand(CLI::App& weights, Context& context) {
-  auto flags = std::make_shared<SetFlags>();
-  CLI::App* command = weights.add_subcommand("set", "Replace tensors of a model, all at once, as its next version");
-  command->add_option("MODEL", flags->model, "The model; it is created where it does not exist")->required();
-  command
-      ->add_option("--tensor", flags->tensors,
-                   "One tensor: its name, type, dimensions, and a file of raw little-endian elements "
-                   "or the seed of random ones; repeatable")
-      ->required()
-      ->allow_extra_args(false)
-      ->type_name("NAME:DTYPE:DIMSxDIMS=FILE|random:SEED");
-  command->add_option("--label", flags->label, "Your name for the version");
-  const std::map<std::string, v1::SwapPolicy> policies = {
-      {"in-window", v1::IN_WINDOW}, {"wait", v1::WAIT_FOR_WINDOW}, {"when-idle", v1::WHEN_IDLE}};
-  command
-      ->add_option("--policy", flags->policy,
-                   "in-window (default): now or never; wait: for the window; when-idle: also while "
-                   "no wave runs")
-      ->transform(CLI::CheckedTransformer(policies, CLI::ignore_case));
-  AddDuration(*command, "--wait-timeout", &flags->wait_timeout, "How long wait waits; default 30s");
-  AddDuration(*command, "--hold-after", &flags->hold_after, "After how long wait holds new waves back; default never");
-  command->add_option("--base-version", flags->base_version, "Refuse unless this is the current version");
-  command->callback([&context, flags] { context.command = [&context, flags] { return RunSet(context, *flags); }; });
-}
-
 }  // namespace
 
 void AddWeightsCommands(CLI::App& app, Context& context) {
-  CLI::App* weights = app.add_subcommand("weights", "Models and their tensors");
+  CLI::App* weights = app.add_subcommand("weights", "Models, their versions and tensors, and the updates of them");
   weights->require_subcommand(1);
+  weights->footer(kFooter);
   auto model = std::make_shared<std::string>();
-  CLI::App* list = weights->add_subcommand("list", "All models, or one with its tensors and window");
+  CLI::App* list = weights->add_subcommand("list", "All models, or one with its window, tensors and kept versions");
   list->add_option("MODEL", *model, "Show this one");
   list->callback([&context, model] { context.command = [&context, model] { return RunList(context, *model); }; });
-  AddSetCommand(*weights, context);
+  AddWeightsReadCommand(*weights, context);
+  AddWeightsSetCommand(*weights, context);
+  AddWeightsPushCommand(*weights, context);
+  AddWeightsLoadCommand(*weights, context);
+  AddWeightsVersionCommands(*weights, context);
+  AddWeightsBeginCommand(*weights, context);
+  AddWeightsStageCommand(*weights, context);
+  AddWeightsUpdateCommands(*weights, context);
+  const auto group = [weights](const char* name, std::initializer_list<const char*> commands) {
+    for (const char* command : commands) weights->get_subcommand(command)->group(name);
+  };
+  group("Models and versions", {"list", "read", "rollback", "delete"});
+  group("New versions in one call", {"set", "push", "load"});
+  group("Updates step by step", {"begin", "stage", "precommit", "commit", "abort", "updates", "show"});
 }
 
 }  // namespace bwrt::client

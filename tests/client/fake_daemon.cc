@@ -19,36 +19,14 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "tests/client/fake_status.h"
+#include "tests/client/fake_updates.h"
 
 namespace bwrt::client {
 namespace {
 
-grpc::Status WithDetails(const google::rpc::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(), status.SerializeAsString());
-}
-
-google::rpc::Status Reason(grpc::StatusCode code, const std::string& reason) {
-  google::rpc::Status status;
-  status.set_code(code);
-  status.set_message(absl::StrCat("refused: ", reason));
-  google::rpc::ErrorInfo info;
-  info.set_reason(reason);
-  info.set_domain("bwrt");
-  status.add_details()->PackFrom(info);
-  return status;
-}
-
 google::rpc::Status TwoViolations() {
-  google::rpc::Status status = Reason(grpc::StatusCode::INVALID_ARGUMENT, "INVALID_WAVE");
-  google::rpc::BadRequest bad_request;
-  for (const char* field : {"spec.bk", "m"}) {
-    auto* violation = bad_request.add_field_violations();
-    violation->set_field(field);
-    violation->set_reason("WRONG");
-    violation->set_description(absl::StrCat(field, "=1: must be 2"));
-  }
-  status.add_details()->PackFrom(bad_request);
-  return status;
+  return WithViolations(Reason(grpc::StatusCode::INVALID_ARGUMENT, "INVALID_WAVE"), {"spec.bk", "m"});
 }
 
 google::rpc::Status QueueFull() {
@@ -175,7 +153,7 @@ class Execution : public v1::Execution::Service {
 
 class Weights : public v1::Weights::Service {
  public:
-  explicit Weights(State& state) : state_(state) {}
+  Weights(State& state, FakeUpdates& updates) : state_(state), updates_(updates) {}
 
   grpc::Status SetWeights(grpc::ServerContext* context, const v1::SetWeightsRequest* request,
                           v1::SetWeightsResponse* response) override {
@@ -224,8 +202,62 @@ class Weights : public v1::Weights::Service {
     return state_.Behave(context, request->model());
   }
 
+  grpc::Status BeginUpdate(grpc::ServerContext*, const v1::BeginUpdateRequest* request,
+                           v1::UpdateInfo* response) override {
+    return updates_.Begin(*request, response);
+  }
+
+  grpc::Status StageWeights(grpc::ServerContext*, grpc::ServerReader<v1::StageWeightsRequest>* reader,
+                            v1::StageWeightsResponse* response) override {
+    return updates_.Stage(*reader, response);
+  }
+
+  grpc::Status GetUpdate(grpc::ServerContext*, const v1::GetUpdateRequest* request,
+                         v1::GetUpdateResponse* response) override {
+    return updates_.Get(*request, response);
+  }
+
+  grpc::Status ListUpdates(grpc::ServerContext*, const v1::ListUpdatesRequest*,
+                           v1::ListUpdatesResponse* response) override {
+    return updates_.List(response);
+  }
+
+  grpc::Status Precommit(grpc::ServerContext*, const v1::PrecommitRequest* request,
+                         v1::PrecommitResponse* response) override {
+    return updates_.Precommit(request->update_id(), response);
+  }
+
+  grpc::Status Commit(grpc::ServerContext*, const v1::CommitRequest* request, v1::CommitResponse* response) override {
+    return updates_.Commit(*request, response);
+  }
+
+  grpc::Status Abort(grpc::ServerContext*, const v1::AbortRequest* request, v1::AbortResponse* response) override {
+    return updates_.Abort(request->update_id(), response);
+  }
+
+  grpc::Status Rollback(grpc::ServerContext*, const v1::RollbackRequest* request,
+                        v1::RollbackResponse* response) override {
+    return updates_.Rollback(*request, response);
+  }
+
+  grpc::Status DeleteModel(grpc::ServerContext*, const v1::DeleteModelRequest* request,
+                           v1::DeleteModelResponse* response) override {
+    return updates_.Delete(*request, response);
+  }
+
+  grpc::Status ReadTensor(grpc::ServerContext*, const v1::ReadTensorRequest* request,
+                          v1::ReadTensorResponse* response) override {
+    return updates_.Read(*request, response);
+  }
+
+  grpc::Status LoadFile(grpc::ServerContext*, const v1::LoadFileRequest* request,
+                        grpc::ServerWriter<v1::LoadFileProgress>* writer) override {
+    return updates_.Load(*request, *writer);
+  }
+
  private:
   State& state_;
+  FakeUpdates& updates_;
 };
 
 class Telemetry : public v1::Telemetry::Service {
@@ -271,7 +303,7 @@ class Health : public grpc::health::v1::Health::Service {
 }  // namespace
 
 struct FakeDaemon::Impl {
-  Impl() : execution(state), weights(state) {
+  Impl() : execution(state), weights(state, updates) {
     int port = 0;
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -287,6 +319,7 @@ struct FakeDaemon::Impl {
   ~Impl() { server->Shutdown(std::chrono::system_clock::now()); }
 
   State state;
+  FakeUpdates updates;
   Execution execution;
   Weights weights;
   Telemetry telemetry;
@@ -300,5 +333,7 @@ FakeDaemon::~FakeDaemon() = default;
 const std::string& FakeDaemon::address() const { return impl_->address; }
 int FakeDaemon::cancelled() const { return impl_->state.cancelled; }
 int FakeDaemon::hanging() const { return impl_->state.hanging; }
+void FakeDaemon::BreakStages(int streams, int chunks) { impl_->updates.BreakStages(streams, chunks); }
+std::vector<StagedChunk> FakeDaemon::staged() const { return impl_->updates.staged(); }
 
 }  // namespace bwrt::client

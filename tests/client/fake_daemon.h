@@ -4,8 +4,10 @@
 // Owned by a test; stops when destroyed. Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace bwrt::client {
 
@@ -16,6 +18,15 @@ inline constexpr char kDrains[] = "drains";      // UNAVAILABLE with reason DRAI
 inline constexpr char kWrong[] = "wrong";        // One element of C is off.
 inline constexpr char kConfused[] = "confused";  // The window in the result is another.
 inline constexpr char kFull[] = "full";          // The first two waves find the queue full.
+inline constexpr char kClosed[] = "closed";      // Its swap window never opens.
+
+// A chunk that StageWeights took.
+struct StagedChunk {
+  std::string tensor;
+  uint32_t rank;
+  uint64_t offset;
+  uint64_t bytes;
+};
 
 class FakeDaemon {
  public:
@@ -28,6 +39,11 @@ class FakeDaemon {
   int cancelled() const;
   // Calls waiting in kHangs right now.
   int hanging() const;
+
+  // The next `streams` StageWeights streams end with UNAVAILABLE where their chunk number `chunks` would be taken.
+  void BreakStages(int streams, int chunks);
+  // Every chunk taken, in order.
+  std::vector<StagedChunk> staged() const;
 
  private:
   struct Impl;

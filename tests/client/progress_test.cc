@@ -29,6 +29,16 @@ TEST(Progress, DrawsAndCleansUp) {
   EXPECT_TRUE(out.str().ends_with("\r" + std::string(line.size(), ' ') + "\r"));
 }
 
+TEST(Progress, BytesHaveARateAndATimeLeft) {
+  EXPECT_EQ(Progress::Transfer(1 << 20, 4 << 20, absl::Seconds(2)), "1.0 MiB/4.0 MiB, 512.0 KiB/s, 6s left");
+  EXPECT_EQ(Progress::Transfer(1 << 20, 1 << 20, absl::Seconds(2)), "1.0 MiB/1.0 MiB, 512.0 KiB/s");
+  EXPECT_EQ(Progress::Transfer(0, 1 << 20, absl::Seconds(2)), "0 B/1.0 MiB");
+  EXPECT_EQ(Progress::Transfer(1, 1000, absl::Seconds(100)), "1 B/1000 B, 0 B/s, 27h45m left");
+  std::ostringstream out;
+  Progress(out, /*terminal=*/true, "x", 2048, Progress::Unit::kBytes).Update(1024);
+  EXPECT_TRUE(out.str().starts_with("\rx [###############...............] 1.0 KiB/2.0 KiB"));
+}
+
 TEST(Progress, NothingToDoDrawsNothing) {
   std::ostringstream out;
   Progress(out, /*terminal=*/true, "x", 0).Update(0);

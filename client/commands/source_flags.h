@@ -1,0 +1,36 @@
+// The flags of every command that brings tensors: what they are and where their bytes come from.
+//
+// Free functions, used while RunCli builds its parser; the flags must outlive the parse.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "client/commands/tensor_source.h"
+
+namespace bwrt::client {
+
+inline CLI::Option* AddTensorFlag(CLI::App& command, std::vector<std::string>* tensors) {
+  return command
+      .add_option("--tensor", *tensors,
+                  "One tensor: its name, type, dimensions, and a file of raw little-endian elements "
+                  "or the seed of random ones; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("NAME:DTYPE:DIMSxDIMS=FILE|random:SEED");
+}
+
+// --npy and --digest beside it.
+inline void AddFileFlags(CLI::App& command, TensorSourceFlags* flags) {
+  command.add_option("--npy", flags->npy, "One tensor from a .npy file, which says its type and shape; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("NAME=FILE");
+  const std::map<std::string, DigestKind> kinds = {
+      {"sha256", DigestKind::kSha256}, {"xxh3", DigestKind::kXxh3}, {"none", DigestKind::kNone}};
+  command.add_option("--digest", flags->digest, "What precommit verifies each file with: sha256, xxh3 (default), none")
+      ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case))
+      ->type_name("KIND");
+}
+
+}  // namespace bwrt::client
