@@ -30,8 +30,10 @@ inline std::vector<CLI::Option*> AddBeginFlags(CLI::App& command, BeginFlags* fl
   return {
       command.add_option("--id", flags->id, "Your id for the update; default: the daemon makes one"),
       command.add_option("--label", flags->label, "Your name for the version"),
-      command.add_option("--base,--base-version", flags->base,
-                         "The version it is made for; 0: the model must not exist yet. Default: the current one"),
+      command
+          .add_option("--base,--base-version", flags->base,
+                      "The version it is made for; 0: the model must not exist yet. Default: the current one")
+          ->check(CheckUnsigned),
       command.add_option("--remove", flags->removed, "Leave this tensor of the base out; repeatable")
           ->allow_extra_args(false)
           ->type_name("NAME"),

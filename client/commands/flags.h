@@ -7,7 +7,9 @@
 #include <CLI/CLI.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
@@ -44,6 +46,44 @@ inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* valu
         return ParseDType(text).has_value() ? "" : text + ": must be f32, f16 or bf16";
       })
       ->type_name("DTYPE");
+}
+
+// A check for counts and versions: the parser itself would wrap a negative number around.
+inline std::string CheckUnsigned(const std::string& text) {
+  uint64_t value = 0;
+  return absl::SimpleAtoi(text, &value) ? "" : text + ": must be an integer from 0 to 2^64 - 1";
+}
+
+// One of a few words, in either case, such as {"wait", WAIT_FOR_WINDOW}.
+template <class Value>
+CLI::Option* AddChoice(CLI::App& app, const std::string& name, Value* value,
+                       const std::vector<std::pair<std::string, Value>>& choices, const std::string& help) {
+  std::string words;
+  for (const auto& [word, meaning] : choices) words += (words.empty() ? "" : "|") + word;
+  return app
+      .add_option_function<std::string>(
+          name,
+          [value, choices](const std::string& text) {
+            for (const auto& [word, meaning] : choices) {
+              if (absl::EqualsIgnoreCase(word, text)) *value = meaning;
+            }
+          },
+          help)
+      ->check([choices, words](const std::string& text) -> std::string {
+        for (const auto& [word, meaning] : choices) {
+          if (absl::EqualsIgnoreCase(word, text)) return "";
+        }
+        return text + ": must be one of " + words;
+      })
+      ->type_name(words);
+}
+
+// Refuses, while the command line is parsed, what makes no sense beside `chosen`.
+inline void RefuseBeside(const CLI::Option* chosen, const std::vector<CLI::Option*>& others) {
+  if (chosen->count() == 0) return;
+  for (const CLI::Option* other : others) {
+    if (other->count() > 0) throw CLI::ExcludesError(chosen->get_name(), other->get_name());
+  }
 }
 
 // "X,Y": two integers from 0 up.

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <string>
 #include <vector>
 
+#include "client/commands/flags.h"
 #include "client/commands/tensor_source.h"
 
 namespace bwrt::client {
@@ -26,11 +26,9 @@ inline void AddFileFlags(CLI::App& command, TensorSourceFlags* flags) {
   command.add_option("--npy", flags->npy, "One tensor from a .npy file, which says its type and shape; repeatable")
       ->allow_extra_args(false)
       ->type_name("NAME=FILE");
-  const std::map<std::string, DigestKind> kinds = {
-      {"sha256", DigestKind::kSha256}, {"xxh3", DigestKind::kXxh3}, {"none", DigestKind::kNone}};
-  command.add_option("--digest", flags->digest, "What precommit verifies each file with: sha256, xxh3 (default), none")
-      ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case))
-      ->type_name("KIND");
+  AddChoice<DigestKind>(command, "--digest", &flags->digest,
+                        {{"xxh3", DigestKind::kXxh3}, {"sha256", DigestKind::kSha256}, {"none", DigestKind::kNone}},
+                        "What precommit verifies each tensor with; default xxh3");
 }
 
 }  // namespace bwrt::client

@@ -4,9 +4,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <map>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -22,15 +20,11 @@ struct SwapFlags {
 };
 
 inline std::vector<CLI::Option*> AddSwapFlags(CLI::App& command, SwapFlags* flags) {
-  const std::map<std::string, v1::SwapPolicy> policies = {
-      {"in-window", v1::IN_WINDOW}, {"wait", v1::WAIT_FOR_WINDOW}, {"when-idle", v1::WHEN_IDLE}};
   return {
-      command
-          .add_option("--policy", flags->policy,
-                      "in-window (default): now or never; wait: for the window; when-idle: also while "
-                      "no wave runs")
-          ->transform(CLI::CheckedTransformer(policies, CLI::ignore_case))
-          ->type_name("POLICY"),
+      AddChoice<v1::SwapPolicy>(
+          command, "--policy", &flags->policy,
+          {{"in-window", v1::IN_WINDOW}, {"wait", v1::WAIT_FOR_WINDOW}, {"when-idle", v1::WHEN_IDLE}},
+          "in-window (default): now or never; wait: for the window; when-idle: also while no wave runs"),
       AddDuration(command, "--wait-timeout", &flags->wait_timeout, "How long wait waits; default 30s"),
       AddDuration(command, "--hold-after", &flags->hold_after,
                   "After how long wait holds new waves back; default never"),

@@ -14,11 +14,18 @@ namespace bwrt::client {
 namespace {
 
 constexpr char kFooter[] =
-    "One call:        weights push m --tensor w:f32:512x256=w.bin --policy wait\n"
-    "Step by step:    ID=$(bwrtctl weights begin m)\n"
-    "                 weights stage $ID --tensor w:f32:512x256=w.bin --npy b=b.npy\n"
-    "                 weights precommit $ID && weights commit $ID --policy wait\n"
-    "Back again:      weights list m; weights rollback m --to 6";
+    "Examples:\n"
+    "  bwrtctl weights push m --tensor w:f32:512x256=w.bin --npy b=b.npy --policy wait\n"
+    "\n"
+    "  ID=$(bwrtctl weights begin m)\n"
+    "  bwrtctl weights stage $ID --tensor w:f32:512x256=w.bin\n"
+    "  bwrtctl weights precommit $ID\n"
+    "  bwrtctl weights commit $ID --policy wait\n"
+    "\n"
+    "  bwrtctl weights list m\n"
+    "  bwrtctl weights rollback m --to 6\n"
+    "\n"
+    "Exit status: 0 done, 1 the work failed, 2 usage, 3 cannot reach the server.";
 
 int RunList(const Context& context, const std::string& model) {
   const auto client = context.Connect();
@@ -48,7 +55,6 @@ int RunList(const Context& context, const std::string& model) {
 void AddWeightsCommands(CLI::App& app, Context& context) {
   CLI::App* weights = app.add_subcommand("weights", "Models, their versions and tensors, and the updates of them");
   weights->require_subcommand(1);
-  weights->footer(kFooter);
   auto model = std::make_shared<std::string>();
   CLI::App* list = weights->add_subcommand("list", "All models, or one with its window, tensors and kept versions");
   list->add_option("MODEL", *model, "Show this one");
@@ -67,6 +73,8 @@ void AddWeightsCommands(CLI::App& app, Context& context) {
   group("Models and versions", {"list", "read", "rollback", "delete"});
   group("New versions in one call", {"set", "push", "load"});
   group("Updates step by step", {"begin", "stage", "precommit", "commit", "abort", "updates", "show"});
+  // Last, as the commands above would take it over.
+  weights->footer(kFooter);
 }
 
 }  // namespace bwrt::client

@@ -92,7 +92,7 @@ int RunLoad(const Context& context, const Flags& flags) {
 
 void AddWeightsLoadCommand(CLI::App& weights, Context& context) {
   auto flags = std::make_shared<Flags>();
-  CLI::App* command = weights.add_subcommand("load", "The same from safetensors files on the daemon's own disk");
+  CLI::App* command = weights.add_subcommand("load", "As push, from safetensors files on the daemon's own disk");
   command->add_option("MODEL", flags->begin.model, "The model; it is created where it does not exist")->required();
   command
       ->add_option("PATH", flags->path,
@@ -104,19 +104,24 @@ void AddWeightsLoadCommand(CLI::App& weights, Context& context) {
       ->allow_extra_args(false)
       ->type_name("NAME");
   CLI::Option* update =
-      command->add_option("--update", flags->update, "Load into this open update of the model, and no more")
+      command
+          ->add_option(
+              "--update", flags->update,
+              "Load into this open update of the model, and no more: not with the flags that begin or commit one")
           ->type_name("UPDATE");
   CLI::Option* no_commit = command->add_flag("--no-commit", flags->no_commit, "Leave the update prepared");
   CLI::Option* keep =
       command->add_flag("--keep", flags->keep, "Should it fail, leave the update as it is instead of aborting it");
-  // What begins or ends an update is not for one that goes on.
-  update->excludes(no_commit)->excludes(keep);
-  for (CLI::Option* option : AddBeginFlags(*command, &flags->begin)) update->excludes(option);
-  for (CLI::Option* option : AddSwapFlags(*command, &flags->swap)) {
-    update->excludes(option);
-    no_commit->excludes(option);
-  }
-  command->callback([&context, flags] { context.command = [&context, flags] { return RunLoad(context, *flags); }; });
+  const auto begin_options = AddBeginFlags(*command, &flags->begin);
+  const auto swap_options = AddSwapFlags(*command, &flags->swap);
+  command->callback([&context, flags, update, no_commit, keep, begin_options, swap_options] {
+    // What begins or ends an update is not for one that goes on.
+    RefuseBeside(update, begin_options);
+    RefuseBeside(update, swap_options);
+    RefuseBeside(update, {no_commit, keep});
+    RefuseBeside(no_commit, swap_options);
+    context.command = [&context, flags] { return RunLoad(context, *flags); };
+  });
 }
 
 }  // namespace bwrt::client

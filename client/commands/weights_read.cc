@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/client.h"
 #include "client/commands/context.h"
+#include "client/commands/flags.h"
 #include "client/commands/output.h"
 #include "client/commands/weights_commands.h"
 #include "client/digest.h"
@@ -130,8 +131,9 @@ void AddWeightsReadCommand(CLI::App& weights, Context& context) {
   command->add_option("MODEL", flags->model, "The model")->required();
   command->add_option("TENSOR", flags->tensor, "The tensor's name")->required();
   command->add_option("--update", flags->update, "Read what this update of the model has staged")->type_name("UPDATE");
-  command->add_option("--offset", flags->offset, "Begin at this byte")->type_name("N");
+  command->add_option("--offset", flags->offset, "Begin at this byte")->check(CheckUnsigned)->type_name("N");
   command->add_option("--bytes", flags->bytes, "So many bytes; default: to the end")
+      ->check(CheckUnsigned)
       ->check(CLI::PositiveNumber)
       ->type_name("N");
   command->add_option("--out", flags->out, "Write them to this file instead of the standard output")->type_name("FILE");

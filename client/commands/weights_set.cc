@@ -65,7 +65,8 @@ void AddWeightsSetCommand(CLI::App& weights, Context& context) {
   AddTensorFlag(*command, &flags->tensors)->required();
   command->add_option("--label", flags->label, "Your name for the version");
   AddSwapFlags(*command, &flags->swap);
-  command->add_option("--base,--base-version", flags->base_version, "Refuse unless this is the current version");
+  command->add_option("--base,--base-version", flags->base_version, "Refuse unless this is the current version")
+      ->check(CheckUnsigned);
   command->callback([&context, flags] { context.command = [&context, flags] { return RunSet(context, *flags); }; });
 }
 

@@ -122,7 +122,8 @@ void AddWeightsUpdateCommands(CLI::App& weights, Context& context) {
   auto show_flags = std::make_shared<ShowFlags>();
   CLI::App* show = weights.add_subcommand("show", "One update, and what is missing of it");
   show->add_option("UPDATE", show_flags->id, "The update's id")->required();
-  show->add_option("--max-missing", show_flags->max_missing, "Incomplete shards to show; default 100");
+  show->add_option("--max-missing", show_flags->max_missing, "Incomplete shards to show; default 100")
+      ->check(CheckUnsigned);
   show->callback(
       [&context, show_flags] { context.command = [&context, show_flags] { return RunShow(context, *show_flags); }; });
 }

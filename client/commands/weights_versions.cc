@@ -75,8 +75,8 @@ void AddWeightsVersionCommands(CLI::App& weights, Context& context) {
   auto rollback_flags = std::make_shared<RollbackFlags>();
   CLI::App* rollback = weights.add_subcommand("rollback", "Publish a kept version again, under a new number");
   rollback->add_option("MODEL", rollback_flags->model, "The model; list shows its kept versions")->required();
-  CLI::Option_group* to = rollback->add_option_group("Version", "Exactly one of");
-  to->add_option("--to", rollback_flags->version, "The version of this number");
+  CLI::Option_group* to = rollback->add_option_group("Version to restore");
+  to->add_option("--to", rollback_flags->version, "The version of this number")->check(CheckUnsigned);
   to->add_option("--label", rollback_flags->label, "The newest version with this label");
   to->require_option(1);
   rollback->add_option("--new-label", rollback_flags->new_label, "Label of the new version; default: the same");
@@ -88,7 +88,8 @@ void AddWeightsVersionCommands(CLI::App& weights, Context& context) {
   auto delete_flags = std::make_shared<DeleteFlags>();
   CLI::App* remove = weights.add_subcommand("delete", "Remove a model with its versions, and abort its updates");
   remove->add_option("MODEL", delete_flags->model, "The model; not default")->required();
-  remove->add_option("--version", delete_flags->version, "Refuse unless this is the current version");
+  remove->add_option("--version", delete_flags->version, "Refuse unless this is the current version")
+      ->check(CheckUnsigned);
   remove->callback([&context, delete_flags] {
     context.command = [&context, delete_flags] { return RunDelete(context, *delete_flags); };
   });

@@ -2,11 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "client/digest.h"
-#include "client/dtype.h"
-#include "google/protobuf/util/message_differencer.h"
 #include "tests/client/fake_status.h"
 
 namespace bwrt::client {
@@ -21,39 +17,10 @@ const std::string& NameOf(const std::string& model) {
   return model.empty() ? *kDefault : model;
 }
 
-uint64_t RawBytes(const v1::TensorManifest& manifest) {
-  uint64_t bytes = StoredDTypeBytes(manifest.dtype());
-  for (const int64_t dim : manifest.shape()) bytes *= dim;
-  return bytes;
-}
-
-// The elements of a .npy file of format 1.0; its header is not read.
-std::string NpyElements(const std::string& file) {
-  if (!absl::StartsWith(file, "\x93NUMPY\x01") || file.size() < 10) return "";
-  const size_t header = static_cast<uint8_t>(file[8]) + 256 * static_cast<uint8_t>(file[9]);
-  return file.size() < 10 + header ? "" : file.substr(10 + header);
-}
-
 }  // namespace
 
-bool FakeUpdates::Piece::complete() const {
-  return std::all_of(received.begin(), received.end(), [](bool byte) { return byte; });
-}
-
-bool FakeUpdates::Tensor::complete() const {
-  return std::all_of(pieces.begin(), pieces.end(), [](const auto& piece) { return piece.second.complete(); });
-}
-
-std::string FakeUpdates::Tensor::Joined() const {
-  std::string joined;
-  for (const auto& [rank, piece] : pieces) {
-    joined += piece.shard.encoding() == v1::NPY ? NpyElements(piece.bytes) : piece.bytes;
-  }
-  return joined;
-}
-
-FakeUpdates::Update* FakeUpdates::Find(const std::string& id) {
-  for (Update& update : updates_) {
+FakeUpdate* FakeUpdates::Find(const std::string& id) {
+  for (FakeUpdate& update : updates_) {
     if (update.info.update_id() == id) return &update;
   }
   return nullptr;
@@ -64,24 +31,11 @@ uint64_t FakeUpdates::Current(const std::string& model) {
   return it == models_.end() ? 0 : it->second.back().number;
 }
 
-grpc::Status FakeUpdates::FindOpen(const std::string& id, Update** update) {
+grpc::Status FakeUpdates::FindOpen(const std::string& id, FakeUpdate** update) {
   *update = Find(id);
   if (*update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
   if ((*update)->info.state() != v1::OPEN) return Refuse(StatusCode::FAILED_PRECONDITION, "UPDATE_STATE");
   return grpc::Status::OK;
-}
-
-void FakeUpdates::FillInfo(Update* update) {
-  uint64_t bytes = 0, received = 0;
-  for (const auto& [name, tensor] : update->tensors) {
-    for (const auto& [rank, piece] : tensor.pieces) {
-      bytes += piece.bytes.size();
-      received += std::count(piece.received.begin(), piece.received.end(), true);
-    }
-  }
-  update->info.set_tensors(update->tensors.size());
-  update->info.set_bytes(bytes);
-  update->info.set_received_bytes(received);
 }
 
 grpc::Status FakeUpdates::Begin(const v1::BeginUpdateRequest& request, v1::UpdateInfo* info) {
@@ -94,7 +48,7 @@ grpc::Status FakeUpdates::Begin(const v1::BeginUpdateRequest& request, v1::Updat
   if (request.has_base_version() && request.base_version() != Current(request.model())) {
     return Refuse(StatusCode::ABORTED, "BASE_CHANGED");
   }
-  Update update;
+  FakeUpdate update;
   update.info.set_update_id(request.update_id().empty() ? absl::StrCat("u", updates_.size() + 1) : request.update_id());
   update.info.set_model(NameOf(request.model()));
   update.info.set_label(request.label());
@@ -105,59 +59,12 @@ grpc::Status FakeUpdates::Begin(const v1::BeginUpdateRequest& request, v1::Updat
   update.removed = {request.removed().begin(), request.removed().end()};
   update.open_manifest = true;
   for (const v1::TensorManifest& tensor : request.tensors()) {
-    if (grpc::Status status = Declare(tensor, &update); !status.ok()) return status;
+    if (grpc::Status status = update.Declare(tensor); !status.ok()) return status;
   }
   update.open_manifest = request.open_manifest() || request.tensors().empty();
-  FillInfo(&update);
+  update.Count();
   *info = update.info;
   updates_.push_back(std::move(update));
-  return grpc::Status::OK;
-}
-
-grpc::Status FakeUpdates::Declare(const v1::TensorManifest& manifest, Update* update) {
-  const auto old = update->tensors.find(manifest.name());
-  if (old == update->tensors.end() && !update->open_manifest) {
-    return Refuse(StatusCode::INVALID_ARGUMENT, "UNKNOWN_TENSOR");
-  }
-  Tensor tensor{manifest};
-  if (manifest.shards().empty()) {
-    tensor.pieces[0].shard.set_bytes(RawBytes(manifest));
-  }
-  for (const v1::Shard& shard : manifest.shards()) tensor.pieces[shard.rank()].shard = shard;
-  for (auto& [rank, piece] : tensor.pieces) {
-    piece.bytes.resize(piece.shard.bytes());
-    piece.received.resize(piece.shard.bytes());
-  }
-  if (old != update->tensors.end()) {
-    if (google::protobuf::util::MessageDifferencer::Equals(old->second.manifest, manifest)) return grpc::Status::OK;
-    for (const auto& [rank, piece] : old->second.pieces) {
-      if (std::count(piece.received.begin(), piece.received.end(), true) > 0) {
-        return Refuse(StatusCode::INVALID_ARGUMENT, "ALREADY_STAGED");
-      }
-    }
-  }
-  update->tensors[manifest.name()] = std::move(tensor);
-  return grpc::Status::OK;
-}
-
-grpc::Status FakeUpdates::Take(const v1::Chunk& chunk, Update* update) {
-  const auto tensor = update->tensors.find(chunk.tensor());
-  if (tensor == update->tensors.end()) return Refuse(StatusCode::INVALID_ARGUMENT, "UNKNOWN_TENSOR");
-  const auto found = tensor->second.pieces.find(chunk.rank());
-  if (found == tensor->second.pieces.end() || chunk.offset() > found->second.bytes.size() ||
-      chunk.data().size() > found->second.bytes.size() - chunk.offset()) {
-    return Refuse(StatusCode::INVALID_ARGUMENT, "CHUNK_OUT_OF_RANGE");
-  }
-  Piece& piece = found->second;
-  staged_.push_back({chunk.tensor(), chunk.rank(), chunk.offset(), chunk.data().size()});
-  for (size_t i = 0; i < chunk.data().size(); ++i) {
-    const size_t at = chunk.offset() + i;
-    if (piece.received[at] && piece.bytes[at] != chunk.data()[i]) {
-      return Refuse(StatusCode::INVALID_ARGUMENT, "CHUNK_CONFLICT");
-    }
-    piece.received[at] = true;
-    piece.bytes[at] = chunk.data()[i];
-  }
   return grpc::Status::OK;
 }
 
@@ -168,62 +75,45 @@ grpc::Status FakeUpdates::Stage(grpc::ServerReader<v1::StageWeightsRequest>& rea
   while (reader.Read(&request)) {
     absl::MutexLock lock(&mu_);
     if (!request.update_id().empty()) id = request.update_id();
-    Update* update = nullptr;
+    FakeUpdate* update = nullptr;
     if (grpc::Status status = FindOpen(id, &update); !status.ok()) return status;
     if (request.has_declare()) {
-      if (grpc::Status status = Declare(request.declare().tensor(), update); !status.ok()) return status;
+      if (grpc::Status status = update->Declare(request.declare().tensor()); !status.ok()) return status;
       continue;
     }
     if (broken_streams_ > 0 && static_cast<int>(response->chunks()) == chunks_before_break_) {
       --broken_streams_;
       return grpc::Status(StatusCode::UNAVAILABLE, "the connection broke");
     }
-    if (grpc::Status status = Take(request.chunk(), update); !status.ok()) return status;
+    if (grpc::Status status = update->Take(request.chunk()); !status.ok()) return status;
+    const v1::Chunk& chunk = request.chunk();
+    staged_.push_back({chunk.tensor(), chunk.rank(), chunk.offset(), chunk.data().size()});
     response->set_chunks(response->chunks() + 1);
-    response->set_bytes(response->bytes() + request.chunk().data().size());
+    response->set_bytes(response->bytes() + chunk.data().size());
   }
   absl::MutexLock lock(&mu_);
-  Update* update = nullptr;
+  FakeUpdate* update = nullptr;
   if (grpc::Status status = FindOpen(id, &update); !status.ok()) return status;
-  FillInfo(update);
+  update->Count();
   *response->mutable_info() = update->info;
   return grpc::Status::OK;
 }
 
 grpc::Status FakeUpdates::Get(const v1::GetUpdateRequest& request, v1::GetUpdateResponse* response) {
   absl::MutexLock lock(&mu_);
-  Update* update = Find(request.update_id());
+  FakeUpdate* update = Find(request.update_id());
   if (update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
-  FillInfo(update);
+  update->Count();
   *response->mutable_info() = update->info;
   const uint32_t limit = request.max_missing() == 0 ? 100 : request.max_missing();
-  for (const auto& [name, tensor] : update->tensors) {
-    for (const auto& [rank, piece] : tensor.pieces) {
-      if (piece.complete()) continue;
-      response->set_missing_shards(response->missing_shards() + 1);
-      if (response->missing_shards() > limit) continue;
-      v1::MissingShard* shard = response->add_missing();
-      shard->set_tensor(name);
-      shard->set_rank(rank);
-      shard->set_bytes(piece.bytes.size());
-      for (size_t at = 0; at < piece.received.size() && shard->missing_size() < 64;) {
-        const auto from = std::find(piece.received.begin() + at, piece.received.end(), false);
-        const auto to = std::find(from, piece.received.end(), true);
-        at = to - piece.received.begin();
-        if (from == piece.received.end()) break;
-        v1::ByteRange* range = shard->add_missing();
-        range->set_begin(from - piece.received.begin());
-        range->set_end(at);
-      }
-    }
-  }
+  update->ListMissing(limit, response);
   return grpc::Status::OK;
 }
 
 grpc::Status FakeUpdates::List(v1::ListUpdatesResponse* response) {
   absl::MutexLock lock(&mu_);
   for (auto update = updates_.rbegin(); update != updates_.rend(); ++update) {
-    FillInfo(&*update);
+    update->Count();
     *response->add_updates() = update->info;
   }
   return grpc::Status::OK;
@@ -231,35 +121,24 @@ grpc::Status FakeUpdates::List(v1::ListUpdatesResponse* response) {
 
 grpc::Status FakeUpdates::Precommit(const std::string& id, v1::PrecommitResponse* response) {
   absl::MutexLock lock(&mu_);
-  Update* update = Find(id);
+  FakeUpdate* update = Find(id);
   if (update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
   if (update->info.state() != v1::OPEN && update->info.state() != v1::PREPARED) {
     return Refuse(StatusCode::FAILED_PRECONDITION, "UPDATE_STATE");
   }
-  std::vector<std::string> wrong;
-  for (auto& [name, tensor] : update->tensors) {
-    for (auto& [rank, piece] : tensor.pieces) {
-      const std::string& digest = piece.shard.digest();
-      const DigestKind kind = digest.empty()                        ? DigestKind::kNone
-                              : absl::StartsWith(digest, "sha256:") ? DigestKind::kSha256
-                                                                    : DigestKind::kXxh3;
-      if (piece.complete() && DigestOf(kind, piece.bytes) == digest) continue;
-      wrong.push_back(absl::StrCat("tensors[", name, "].shards[", rank, "]"));
-      if (piece.complete()) piece.received.assign(piece.received.size(), false);
-    }
-  }
+  const std::vector<std::string> wrong = update->Verify();
   if (!wrong.empty()) {
     return WithDetails(WithViolations(Reason(StatusCode::FAILED_PRECONDITION, "UPDATE_INCOMPLETE"), wrong));
   }
   update->info.set_state(v1::PREPARED);
-  FillInfo(update);
+  update->Count();
   *response->mutable_info() = update->info;
   response->set_verify_seconds(0.25);
   response->set_prepare_seconds(0.5);
   return grpc::Status::OK;
 }
 
-void FakeUpdates::Publish(Update* update) {
+void FakeUpdates::Publish(FakeUpdate* update) {
   std::vector<Version>& versions = models_[update->info.model()];
   Version next;
   if (!versions.empty()) next = versions.back();
@@ -281,10 +160,10 @@ void FakeUpdates::Publish(Update* update) {
 
 grpc::Status FakeUpdates::Commit(const v1::CommitRequest& request, v1::CommitResponse* response) {
   absl::MutexLock lock(&mu_);
-  std::vector<Update*> updates;
+  std::vector<FakeUpdate*> updates;
   int committed = 0;
   for (const std::string& id : request.update_ids()) {
-    Update* update = updates.emplace_back(Find(id));
+    FakeUpdate* update = updates.emplace_back(Find(id));
     if (update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
     if (update->info.state() == v1::COMMITTED) {
       ++committed;
@@ -303,7 +182,7 @@ grpc::Status FakeUpdates::Commit(const v1::CommitRequest& request, v1::CommitRes
     return Refuse(StatusCode::FAILED_PRECONDITION, "COMMITTED_APART");
   }
   response->set_repeated(committed != 0);
-  for (Update* update : updates) {
+  for (FakeUpdate* update : updates) {
     if (committed == 0) Publish(update);
     v1::CommittedUpdate* done = response->add_updates();
     done->set_update_id(update->info.update_id());
@@ -316,12 +195,12 @@ grpc::Status FakeUpdates::Commit(const v1::CommitRequest& request, v1::CommitRes
 
 grpc::Status FakeUpdates::Abort(const std::string& id, v1::AbortResponse* response) {
   absl::MutexLock lock(&mu_);
-  Update* update = Find(id);
+  FakeUpdate* update = Find(id);
   if (update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
   if (update->info.state() == v1::COMMITTED) return Refuse(StatusCode::FAILED_PRECONDITION, "UPDATE_STATE");
   update->info.set_state(v1::ABORTED);
   update->tensors.clear();
-  FillInfo(update);
+  update->Count();
   *response->mutable_info() = update->info;
   return grpc::Status::OK;
 }
@@ -346,6 +225,18 @@ grpc::Status FakeUpdates::Rollback(const v1::RollbackRequest& request, v1::Rollb
   return grpc::Status::OK;
 }
 
+void FakeUpdates::ListKept(const std::string& model, v1::GetModelResponse* response) {
+  absl::MutexLock lock(&mu_);
+  const auto it = models_.find(NameOf(model));
+  if (it == models_.end()) return;
+  for (auto version = it->second.rbegin(); version != it->second.rend(); ++version) {
+    v1::KeptVersion* kept = response->add_kept();
+    kept->set_version(version->number);
+    kept->set_label(version->label);
+    kept->set_in_memory(true);
+  }
+}
+
 grpc::Status FakeUpdates::Delete(const v1::DeleteModelRequest& request, v1::DeleteModelResponse* response) {
   absl::MutexLock lock(&mu_);
   const auto model = models_.find(request.model());
@@ -364,7 +255,7 @@ grpc::Status FakeUpdates::Read(const v1::ReadTensorRequest& request, v1::ReadTen
   absl::MutexLock lock(&mu_);
   std::string bytes;
   if (!request.update_id().empty()) {
-    const Update* update = Find(request.update_id());
+    const FakeUpdate* update = Find(request.update_id());
     if (update == nullptr) return Refuse(StatusCode::NOT_FOUND, "UPDATE_NOT_FOUND");
     const auto tensor = update->tensors.find(request.tensor());
     if (tensor == update->tensors.end()) return Refuse(StatusCode::NOT_FOUND, "TENSOR_NOT_FOUND");
@@ -393,7 +284,7 @@ grpc::Status FakeUpdates::Read(const v1::ReadTensorRequest& request, v1::ReadTen
 
 grpc::Status FakeUpdates::Load(const v1::LoadFileRequest& request, grpc::ServerWriter<v1::LoadFileProgress>& writer) {
   absl::MutexLock lock(&mu_);
-  Update* update = nullptr;
+  FakeUpdate* update = nullptr;
   if (grpc::Status status = FindOpen(request.update_id(), &update); !status.ok()) return status;
   if (request.path() != kFile) return Refuse(StatusCode::NOT_FOUND, "FILE_NOT_FOUND");
   // The file holds tensors "a" and "b" of two f32 elements each.
@@ -407,11 +298,11 @@ grpc::Status FakeUpdates::Load(const v1::LoadFileRequest& request, grpc::ServerW
     manifest.set_name(request.name_prefix() + name);
     manifest.set_dtype(F32);
     manifest.add_shape(2);
-    if (grpc::Status status = Declare(manifest, update); !status.ok()) return status;
+    if (grpc::Status status = update->Declare(manifest); !status.ok()) return status;
     v1::Chunk chunk;
     chunk.set_tensor(manifest.name());
     chunk.set_data("contents");
-    if (grpc::Status status = Take(chunk, update); !status.ok()) return status;
+    if (grpc::Status status = update->Take(chunk); !status.ok()) return status;
     progress.set_tensors(progress.tensors() + 1);
     progress.set_bytes(progress.bytes() + 8);
     progress.set_done(progress.tensors() == names.size());

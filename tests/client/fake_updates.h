@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "bwrt/v1/weights.grpc.pb.h"
 #include "tests/client/fake_daemon.h"
+#include "tests/client/fake_update.h"
 
 namespace bwrt::client {
 
@@ -29,6 +30,8 @@ class FakeUpdates {
   grpc::Status Commit(const v1::CommitRequest& request, v1::CommitResponse* response);
   grpc::Status Abort(const std::string& id, v1::AbortResponse* response);
   grpc::Status Rollback(const v1::RollbackRequest& request, v1::RollbackResponse* response);
+  // The versions that Rollback can restore.
+  void ListKept(const std::string& model, v1::GetModelResponse* response);
   grpc::Status Delete(const v1::DeleteModelRequest& request, v1::DeleteModelResponse* response);
   grpc::Status Read(const v1::ReadTensorRequest& request, v1::ReadTensorResponse* response);
   grpc::Status Load(const v1::LoadFileRequest& request, grpc::ServerWriter<v1::LoadFileProgress>& writer);
@@ -38,41 +41,20 @@ class FakeUpdates {
   std::vector<StagedChunk> staged() const;
 
  private:
-  struct Piece {
-    v1::Shard shard;
-    std::string bytes = {};
-    std::vector<bool> received = {};
-    bool complete() const;
-  };
-  struct Tensor {
-    v1::TensorManifest manifest;
-    std::map<uint32_t, Piece> pieces = {};
-    bool complete() const;
-    std::string Joined() const;
-  };
-  struct Update {
-    v1::UpdateInfo info = {};
-    bool open_manifest = false;
-    std::vector<std::string> removed = {};
-    std::map<std::string, Tensor> tensors = {};
-  };
   struct Version {
     uint64_t number = 0;
     std::string label = {};
     std::map<std::string, v1::Tensor> tensors = {};
   };
 
-  Update* Find(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  FakeUpdate* Find(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t Current(const std::string& model) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Open ones only.
-  grpc::Status FindOpen(const std::string& id, Update** update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  grpc::Status Declare(const v1::TensorManifest& manifest, Update* update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  grpc::Status Take(const v1::Chunk& chunk, Update* update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Publish(Update* update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  static void FillInfo(Update* update);
+  grpc::Status FindOpen(const std::string& id, FakeUpdate** update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Publish(FakeUpdate* update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   mutable absl::Mutex mu_;
-  std::vector<Update> updates_ ABSL_GUARDED_BY(mu_);  // Oldest first.
+  std::vector<FakeUpdate> updates_ ABSL_GUARDED_BY(mu_);  // Oldest first.
   // All versions of each model, oldest first; each is kept.
   std::map<std::string, std::vector<Version>> models_ ABSL_GUARDED_BY(mu_);
   std::vector<StagedChunk> staged_ ABSL_GUARDED_BY(mu_);
