@@ -77,7 +77,8 @@ absl::StatusOr<std::unique_ptr<ByteSource>> FromFile(std::string path, uint64_t 
   return std::make_unique<FileSource>(std::move(path), offset, bytes.value_or(size - offset));
 }
 
-absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source) {
+absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source,
+                                     const std::function<void(uint64_t bytes)>& on_read) {
   if (kind == DigestKind::kNone) return std::string();
   constexpr uint64_t kStep = uint64_t{1} << 20;
   Hasher hasher(kind);
@@ -86,6 +87,7 @@ absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source) 
     const size_t count = std::min(kStep, source.size() - offset);
     if (absl::Status status = source.Read(offset, count, piece.data()); !status.ok()) return status;
     hasher.Update(absl::string_view(piece).substr(0, count));
+    if (on_read) on_read(offset + count);
   }
   return hasher.Finish();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,7 +33,8 @@ std::unique_ptr<ByteSource> FromMemory(absl::string_view bytes);
 absl::StatusOr<std::unique_ptr<ByteSource>> FromFile(std::string path, uint64_t offset = 0,
                                                      std::optional<uint64_t> bytes = {});
 
-// Of the whole source, which is read for it.
-absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source);
+// Of the whole source, which is read for it. `on_read` is told how many bytes have been.
+absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source,
+                                     const std::function<void(uint64_t bytes)>& on_read = {});
 
 }  // namespace bwrt::client

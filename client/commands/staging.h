@@ -1,4 +1,4 @@
-// Staging as bwrtctl does it: with a progress bar.
+// Digests and staging as bwrtctl does them: with a progress bar.
 //
 // Free functions, called from one thread.
 #pragma once
@@ -18,6 +18,9 @@ struct StagingOptions {
   bool declare = false;       // The update's manifest does not have them as they are.
   bool only_missing = false;  // As StagerOptions has it.
 };
+
+// Puts the digest of each tensor that has bytes into its manifest.
+absl::Status AddDigests(const Context& context, DigestKind kind, std::vector<TensorSource>* tensors);
 
 // Brings those of `tensors` that have bytes.
 absl::StatusOr<StageResult> StageTensors(const Context& context, Client& client, const std::string& update_id,

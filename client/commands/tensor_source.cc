@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "client/dtype.h"
 #include "client/operands.h"
-#include "client/stager.h"
 
 namespace bwrt::client {
 namespace {
@@ -36,7 +35,7 @@ class RandomSource : public ByteSource {
   const uint64_t elements_;
 };
 
-absl::StatusOr<TensorSource> FromTensorFlag(const std::string& text, bool source_required, DigestKind digest) {
+absl::StatusOr<TensorSource> FromTensorFlag(const std::string& text, bool source_required) {
   const auto flag = ParseTensorFlag(text, source_required);
   if (!flag.ok()) return flag.status();
   TensorSource tensor;
@@ -47,13 +46,11 @@ absl::StatusOr<TensorSource> FromTensorFlag(const std::string& text, bool source
   auto bytes = OpenTensor(*flag);
   if (!bytes.ok()) return bytes.status();
   tensor.bytes = *std::move(bytes);
-  auto shard = DescribeShard(*tensor.bytes, 0, digest);
-  if (!shard.ok()) return shard.status();
-  *tensor.manifest.add_shards() = *std::move(shard);
+  tensor.manifest.add_shards()->set_bytes(tensor.bytes->size());
   return tensor;
 }
 
-absl::StatusOr<TensorSource> FromNpyFlag(const std::string& text, DigestKind digest) {
+absl::StatusOr<TensorSource> FromNpyFlag(const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
     return absl::InvalidArgumentError(absl::StrCat("--npy ", text, ": must be NAME=FILE, such as w=w.npy"));
@@ -63,9 +60,9 @@ absl::StatusOr<TensorSource> FromNpyFlag(const std::string& text, DigestKind dig
   TensorSource tensor;
   tensor.manifest.set_name(text.substr(0, equals));
   tensor.bytes = *std::move(bytes);
-  auto shard = DescribeShard(*tensor.bytes, 0, digest, v1::NPY);
-  if (!shard.ok()) return shard.status();
-  *tensor.manifest.add_shards() = *std::move(shard);
+  v1::Shard* shard = tensor.manifest.add_shards();
+  shard->set_bytes(tensor.bytes->size());
+  shard->set_encoding(v1::NPY);
   return tensor;
 }
 
@@ -91,12 +88,12 @@ absl::StatusOr<std::shared_ptr<const ByteSource>> OpenTensor(const TensorFlag& f
 absl::StatusOr<std::vector<TensorSource>> OpenTensors(const TensorSourceFlags& flags, bool sources_required) {
   std::vector<TensorSource> tensors;
   for (const std::string& text : flags.tensors) {
-    auto tensor = FromTensorFlag(text, sources_required, flags.digest);
+    auto tensor = FromTensorFlag(text, sources_required);
     if (!tensor.ok()) return tensor.status();
     tensors.push_back(*std::move(tensor));
   }
   for (const std::string& text : flags.npy) {
-    auto tensor = FromNpyFlag(text, flags.digest);
+    auto tensor = FromNpyFlag(text);
     if (!tensor.ok()) return tensor.status();
     tensors.push_back(*std::move(tensor));
   }

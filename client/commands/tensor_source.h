@@ -30,7 +30,7 @@ struct TensorSourceFlags {
 // be read, or is of another size than the shape.
 absl::StatusOr<std::shared_ptr<const ByteSource>> OpenTensor(const TensorFlag& flag);
 
-// Every tensor of the flags, with its digest. An error is the user's, as for OpenTensor; a name that comes twice is
+// Every tensor of the flags, without digests. An error is the user's, as for OpenTensor; a name that comes twice is
 // one.
 absl::StatusOr<std::vector<TensorSource>> OpenTensors(const TensorSourceFlags& flags, bool sources_required);
 

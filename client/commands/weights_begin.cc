@@ -8,6 +8,7 @@
 #include "client/commands/context.h"
 #include "client/commands/output.h"
 #include "client/commands/source_flags.h"
+#include "client/commands/staging.h"
 #include "client/commands/weights_commands.h"
 
 namespace bwrt::client {
@@ -20,13 +21,15 @@ struct Flags {
 };
 
 int RunBegin(const Context& context, const Flags& flags) {
-  const auto tensors = OpenTensors(flags.sources, /*sources_required=*/false);
+  auto tensors = OpenTensors(flags.sources, /*sources_required=*/false);
   if (!tensors.ok()) return context.Usage(tensors.status());
+  const auto client = context.Connect();
+  if (!client.ok()) return context.Fail(client.status());
+  absl::Status digested = AddDigests(context, flags.sources.digest, &*tensors);
+  if (!digested.ok()) return context.Fail(digested);
   v1::BeginUpdateRequest request = MakeBeginRequest(flags.begin);
   request.set_open_manifest(flags.open);
   for (const TensorSource& tensor : *tensors) *request.add_tensors() = tensor.manifest;
-  const auto client = context.Connect();
-  if (!client.ok()) return context.Fail(client.status());
   const auto info = (*client)->BeginUpdate(request);
   if (!info.ok()) return context.Fail(info.status());
   if (context.json) {

@@ -25,10 +25,12 @@ int RunPush(const Context& context, const Flags& flags) {
   if (flags.sources.tensors.empty() && flags.sources.npy.empty() && flags.begin.removed.empty()) {
     return context.Usage(absl::InvalidArgumentError("nothing to push: give --tensor, --npy or --remove"));
   }
-  const auto tensors = OpenTensors(flags.sources, /*sources_required=*/true);
+  auto tensors = OpenTensors(flags.sources, /*sources_required=*/true);
   if (!tensors.ok()) return context.Usage(tensors.status());
   const auto client = context.Connect();
   if (!client.ok()) return context.Fail(client.status());
+  absl::Status digested = AddDigests(context, flags.sources.digest, &*tensors);
+  if (!digested.ok()) return context.Fail(digested);
   PublicationPlan plan;
   plan.begin = MakeBeginRequest(flags.begin);
   for (const TensorSource& tensor : *tensors) *plan.begin.add_tensors() = tensor.manifest;

@@ -46,10 +46,12 @@ int RunStage(const Context& context, const Flags& flags) {
   if (flags.sources.tensors.empty() && flags.sources.npy.empty()) {
     return context.Usage(absl::InvalidArgumentError("nothing to stage: give --tensor or --npy"));
   }
-  const auto tensors = OpenTensors(flags.sources, /*sources_required=*/true);
+  auto tensors = OpenTensors(flags.sources, /*sources_required=*/true);
   if (!tensors.ok()) return context.Usage(tensors.status());
   const auto client = context.Connect();
   if (!client.ok()) return context.Fail(client.status());
+  absl::Status digested = AddDigests(context, flags.sources.digest, &*tensors);
+  if (!digested.ok()) return context.Fail(digested);
   const auto result =
       StageTensors(context, **client, flags.id, *tensors, {.declare = true, .only_missing = flags.resume});
   if (!result.ok()) return context.Fail(result.status());

@@ -74,6 +74,66 @@ TEST_F(ClientTest, MakesEveryUnaryCall) {
   EXPECT_EQ(client_->SetWeights(v1::SetWeightsRequest())->version(), 7u);
 }
 
+TEST_F(ClientTest, MakesEveryCallOfAnUpdate) {
+  v1::BeginUpdateRequest begin;
+  begin.set_model("m");
+  begin.set_update_id("u");
+  ASSERT_EQ(client_->BeginUpdate(begin)->state(), v1::OPEN);
+  const auto stream = client_->StageWeights();
+  v1::StageWeightsRequest request;
+  request.set_update_id("u");
+  request.mutable_declare()->mutable_tensor()->set_name("w");
+  request.mutable_declare()->mutable_tensor()->set_dtype(U8);
+  request.mutable_declare()->mutable_tensor()->add_shape(3);
+  EXPECT_TRUE(stream->Write(request));
+  request.mutable_chunk()->set_tensor("w");
+  request.mutable_chunk()->set_data("abc");
+  EXPECT_TRUE(stream->Write(request));
+  EXPECT_EQ(stream->Finish()->bytes(), 3u);
+  EXPECT_EQ(client_->GetUpdate("u")->info().received_bytes(), 3u);
+  EXPECT_EQ(client_->ListUpdates()->updates_size(), 1);
+  EXPECT_EQ(client_->Precommit("u")->info().state(), v1::PREPARED);
+  v1::CommitRequest commit;
+  commit.add_update_ids("u");
+  EXPECT_EQ(client_->Commit(commit)->updates(0).version(), 1u);
+  EXPECT_EQ(client_->Abort("u").status().code(), absl::StatusCode::kFailedPrecondition);
+  v1::RollbackRequest rollback;
+  rollback.set_model("m");
+  rollback.set_version(1);
+  EXPECT_EQ(client_->Rollback(rollback)->swap().version(), 2u);
+  v1::ReadTensorRequest read;
+  read.set_model("m");
+  read.set_tensor("w");
+  read.set_bytes(2);
+  EXPECT_EQ(client_->ReadTensor(read)->data(), "ab");
+  v1::DeleteModelRequest remove;
+  remove.set_model("m");
+  EXPECT_EQ(client_->DeleteModel(remove)->freed_bytes(), 3u);
+}
+
+TEST_F(ClientTest, LoadsAFileWithProgress) {
+  v1::BeginUpdateRequest begin;
+  begin.set_update_id("u");
+  ASSERT_TRUE(client_->BeginUpdate(begin).ok());
+  v1::LoadFileRequest request;
+  request.set_update_id("u");
+  request.set_path("model.safetensors");
+  const auto load = client_->LoadFile(request);
+  EXPECT_FALSE((**load->Next()).done());
+  EXPECT_TRUE((**load->Next()).done());
+  EXPECT_FALSE(load->Next()->has_value());
+}
+
+TEST_F(ClientTest, AStageStreamCanBeLeftOrCancelled) {
+  v1::BeginUpdateRequest begin;
+  begin.set_update_id("u");
+  ASSERT_TRUE(client_->BeginUpdate(begin).ok());
+  client_->StageWeights();  // Destroyed at once.
+  const auto stream = client_->StageWeights();
+  stream->Cancel();
+  EXPECT_EQ(stream->Finish().status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_F(ClientTest, ErrorsCarryTheirDetails) {
   const auto result = client_->SubmitWave(Wave(kRefuses));
   EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
