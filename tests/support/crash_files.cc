@@ -233,6 +233,10 @@ class CrashDirectory final : public Directory {
       change.poisoned = change.poisoned || (covered && !status.ok());
       if (covered && !change.poisoned) {
         Apply(change, &disk_->durable);
+        // What was done to these names before is overtaken.
+        for (Change& earlier : left) {
+          for (const auto& [name, inode] : change.names) earlier.names.erase(name);
+        }
       } else {
         left.push_back(std::move(change));
       }

@@ -124,5 +124,30 @@ TEST(StateCrashTest, ARecoveryMayCrash) {
   }
 }
 
+// What a killed process renamed and did not come to fsync is there for the next one, which must not rely on it.
+TEST(StateCrashTest, WhatAKilledProcessLeftIsMadeDurableBeforeItIsUsed) {
+  for (int64_t k = 1;; ++k) {
+    CrashFiles files;
+    bool finished = false;
+    {
+      auto store = StateStore::Open({}, &files);
+      ASSERT_TRUE(store.ok()) << store.status();
+      files.CutPowerAfter(k);
+      finished = WriteVersion(**store, "a", 1).ok();
+    }
+    files.KillProcess();
+    {
+      auto store = StateStore::Open({}, &files);
+      ASSERT_TRUE(store.ok()) << store.status();
+      ASSERT_TRUE(PrepareVersion(**store, "u", "a", 1).ok());
+    }
+    files.PowerOn(0);
+    StateView view;
+    view.updates["u"] = "a";
+    ASSERT_EQ(CheckReopened(&files, {view}), "") << k;
+    if (finished) break;
+  }
+}
+
 }  // namespace
 }  // namespace bwrt::runtime

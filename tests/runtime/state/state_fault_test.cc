@@ -1,5 +1,7 @@
 // Every operation of a script fails in turn, with a full disk and with an I/O error. Errors are named, the store goes
 // on or says that it has failed, and what a restart finds is what was acknowledged.
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +100,44 @@ TEST_P(StateFaultTest, EveryOperationMayFail) {
     }
     EXPECT_TRUE(went_on);
   }
+}
+
+// A rename that fails may have happened: the old journal must not be used any more then, even when the next rotation
+// fails as well.
+TEST(StateRotationTest, TwoFaultsInARow) {
+  const std::string long_id(static_cast<size_t>(Journal::kRotateBytes), 'u');
+  int64_t before = 0;
+  int64_t after = 0;
+  bool acknowledged = false;
+  // Without the first fault; then with one at each operation of the rotation, which ends the call.
+  for (int64_t n = 0; n <= after - before; n = n == 0 ? std::max(int64_t{1}, after - before - 14) : n + 1) {
+    for (int64_t m = 1; m <= 6; ++m) {
+      CrashFiles files;
+      auto store = StateStore::Open({}, &files);
+      ASSERT_TRUE(store.ok()) << store.status();
+      const Digest manifest = *WriteVersion(**store, "a", 1);
+      before = files.operations();
+      if (n > 0) files.FailAt(n, CrashFiles::Fault::kIo);
+      const absl::Status prepared = (*store)->Prepare({long_id, "a", Version(), manifest, false, std::nullopt});
+      after = std::max(after, files.operations());
+      StateView view;
+      if (prepared.ok()) view.updates[long_id] = "a";
+      files.FailAt(m, CrashFiles::Fault::kNoSpace);
+      const bool healthy = (*store)->health().ok();
+      if ((*store)->Prepare({"v", "a", Version(), manifest, false, std::nullopt}).ok()) {
+        acknowledged = true;
+        view.updates["v"] = "a";
+      }
+      std::vector<StateView> allowed = {view};
+      if (!healthy && !prepared.ok()) {
+        view.updates[long_id] = "a";
+        allowed.push_back(view);
+      }
+      files.PowerOn(1);
+      ASSERT_EQ(CheckReopened(&files, allowed), "") << n << " " << m;
+    }
+  }
+  EXPECT_TRUE(acknowledged);
 }
 
 class FullDiskTest : public testing::Test {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace bwrt::runtime {
@@ -251,6 +252,10 @@ std::string CheckReopened(Files* files, const std::vector<StateView>& allowed) {
   }
   for (const StoredOutcome& outcome : state.outcomes) {
     view.outcomes.emplace_back(outcome.update_id, outcome.version.value(), outcome.previous.value());
+  }
+  // Nothing was damaged, so no more than a torn record may be found.
+  for (const std::string& note : state.notes) {
+    if (!absl::StrContains(note, "cut off")) return absl::StrCat("note: ", note.substr(0, 200));
   }
   if (std::find(allowed.begin(), allowed.end(), view) != allowed.end()) return "";
   std::string text = absl::StrCat("found ", view.ToString(), "; allowed");

@@ -89,8 +89,8 @@ class StateScript {
   std::vector<Step> steps_;
 };
 
-// Opens the store, compares what it offers with each of `allowed` and reads all of it. What is wrong, or an empty
-// string.
+// Opens the store, compares what it offers with each of `allowed` and reads all of it. What is wrong, a note of
+// damage among it, or an empty string.
 std::string CheckReopened(Files* files, const std::vector<StateView>& allowed);
 
 }  // namespace bwrt::runtime
