@@ -64,6 +64,7 @@ struct CrashFiles::Disk {
   int64_t operations ABSL_GUARDED_BY(mu) = 0;
   int64_t power_until ABSL_GUARDED_BY(mu) = kNever;
   int64_t fail_at ABSL_GUARDED_BY(mu) = kNever;
+  int64_t fail_count ABSL_GUARDED_BY(mu) = 1;
   Fault fault ABSL_GUARDED_BY(mu) = Fault::kIo;
   bool full ABSL_GUARDED_BY(mu) = false;
   bool locked ABSL_GUARDED_BY(mu) = false;
@@ -75,7 +76,7 @@ struct CrashFiles::Disk {
       return MakeError(absl::StatusCode::kUnavailable, "STATE_DIR_FAILED", "the power is gone");
     }
     ++operations;
-    const bool hit = operations == fail_at;
+    const bool hit = operations >= fail_at && operations - fail_at < fail_count;
     if (takes_space && hit && fault == Fault::kNoSpace) {
       return NoSpace(path);
     }
@@ -306,10 +307,11 @@ bool CrashFiles::power_is_gone() const {
   return disk_->PowerIsGone();
 }
 
-void CrashFiles::FailAt(int64_t n, Fault fault) {
+void CrashFiles::FailAt(int64_t n, Fault fault, int64_t count) {
   MutexLock lock(disk_->mu);
   disk_->fail_at = disk_->operations + n;
   disk_->fault = fault;
+  disk_->fail_count = count;
 }
 
 void CrashFiles::SetFull(bool full) {

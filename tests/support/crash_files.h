@@ -34,8 +34,8 @@ class CrashFiles final : public Files {
   // After `n` more operations the power is gone: nothing has any effect until PowerOn.
   void CutPowerAfter(int64_t n);
   bool power_is_gone() const;
-  // The `n`-th operation from now fails; for kNoSpace, if it is one that takes space. Writes are cut short.
-  void FailAt(int64_t n, Fault fault);
+  // The `n`-th operation from now fails, and `count` - 1 more; for kNoSpace, if it takes space. Writes are cut short.
+  void FailAt(int64_t n, Fault fault, int64_t count = 1);
   // While it is full nothing can be created or written; what is there can be renamed.
   void SetFull(bool full);
   // Fsyncs of files whose path begins so succeed and do nothing: a broken store, for checkers to find.

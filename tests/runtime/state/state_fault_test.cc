@@ -140,6 +140,31 @@ TEST(StateRotationTest, TwoFaultsInARow) {
   EXPECT_TRUE(acknowledged);
 }
 
+// Nobody knows whether the decision is in the journal, so nothing that it needs may go.
+TEST(StateFailureTest, AFailedStoreCollectsNothing) {
+  bool found = false;
+  for (int64_t n = 1; n <= 4; ++n) {
+    CrashFiles files;
+    auto store = StateStore::Open({}, &files);
+    ASSERT_TRUE(store.ok()) << store.status();
+    const Digest manifest = *WriteVersion(**store, "a", 1);
+    files.FailAt(n, CrashFiles::Fault::kIo, 4);
+    const bool decided = (*store)->Decide({1, {{"a", Version(1), manifest, ""}}}).ok();
+    (*store)->Collect();
+    (*store)->Confirm({1, {}});
+    EXPECT_EQ(decided, (*store)->health().ok()) << n;
+    files.KillProcess();
+    StateView view;
+    std::vector<StateView> allowed;
+    if (!decided) allowed.push_back(view);
+    view.models["a"] = {1};
+    allowed.push_back(view);
+    EXPECT_EQ(CheckReopened(&files, allowed), "") << n;
+    found = found || (!decided && CheckReopened(&files, {view}).empty());
+  }
+  EXPECT_TRUE(found);
+}
+
 class FullDiskTest : public testing::Test {
  protected:
   void SetUp() override {
