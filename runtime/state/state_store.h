@@ -8,7 +8,7 @@
 //   DIR/checkpoint     everything the journal said before generation <gen>, one line as in the journal
 //   DIR/checkpoint-copy the same once more, for when the other is damaged
 //   DIR/journal-<gen>  what happened since; one record a line: "<xxh3 hex> <JSON>\n"
-//   DIR/quarantine/    files that were damaged, moved aside for the operator
+//   DIR/quarantine/    what was found damaged, for the operator; never removed by the daemon
 //
 // A file is written under a temporary name, fsynced and renamed, and its directory fsynced, before anything refers to
 // it. After a crash at any instruction the directory holds every acknowledged decision, and perhaps one more.
