@@ -15,11 +15,6 @@ namespace {
 
 constexpr size_t kMissingRanges = 64;
 
-bool Ended(UpdateState state) {
-  return state != UpdateState::kOpen && state != UpdateState::kPreparing && state != UpdateState::kPrepared &&
-         state != UpdateState::kCommitting;
-}
-
 std::string ShardName(absl::string_view tensor, uint32_t rank) { return absl::StrCat(Quoted(tensor), " shard ", rank); }
 
 absl::Status UnknownTensor(absl::string_view tensor, const char* why) {
@@ -74,6 +69,11 @@ std::optional<TensorType> JoinNpy(absl::string_view path, const TensorPlan& plan
 }
 
 }  // namespace
+
+bool IsLive(UpdateState state) {
+  return state == UpdateState::kOpen || state == UpdateState::kPreparing || state == UpdateState::kPrepared ||
+         state == UpdateState::kCommitting;
+}
 
 absl::string_view Name(UpdateState state) {
   switch (state) {
@@ -434,7 +434,7 @@ bool Update::End(UpdateState state) {
   std::optional<PreparedVersion> prepared;
   StateStore::Hold hold;
   MutexLock lock(mu_);
-  if (Ended(state_) || state_ == UpdateState::kCommitting) return false;
+  if (!IsLive(state_) || state_ == UpdateState::kCommitting) return false;
   state_ = state;
   staged_.Set(0);
   // Released after the lock: the members of this scope are destroyed in reverse order.

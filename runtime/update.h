@@ -46,6 +46,8 @@ enum class UpdateState {  // The wire's numbers.
 };
 // "OPEN", ...
 absl::string_view Name(UpdateState state);
+// Whether it has not ended.
+bool IsLive(UpdateState state);
 
 struct UpdateStatus {
   std::string id;

@@ -12,11 +12,6 @@
 namespace bwrt::runtime {
 namespace {
 
-bool IsLive(UpdateState state) {
-  return state == UpdateState::kOpen || state == UpdateState::kPreparing || state == UpdateState::kPrepared ||
-         state == UpdateState::kCommitting;
-}
-
 // Ids are handles, not secrets; they only must not collide.
 std::string NewId() {
   std::random_device random;
@@ -129,6 +124,7 @@ absl::Status UpdateTable::End(Update& update, UpdateState state) {
   }
   if (!update.End(state)) return update.StateError();
   if (context_.builder->durable()) context_.builder->state()->Collect();
+  on_end_(update.model());
   return absl::OkStatus();
 }
 
@@ -153,13 +149,7 @@ void UpdateTable::EndLater(std::shared_ptr<Update> update, UpdateState state) {
 void UpdateTable::BaseMoved(const std::string& model, Version version) {
   for (const auto& update : All()) {
     if (update->model() != model || update->base() == version || !IsLive(update->state())) continue;
-    // At once, so that its streams learn of it; what is durable of it follows.
-    const bool prepared = update->state() == UpdateState::kPrepared;
-    if (prepared) {
-      EndLater(update, UpdateState::kBaseChanged);
-    } else {
-      executor_->Post([update] { update->End(UpdateState::kBaseChanged); });
-    }
+    EndLater(update, UpdateState::kBaseChanged);
   }
 }
 

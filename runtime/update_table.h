@@ -7,9 +7,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,8 +29,9 @@ class UpdateTable {
   // Ended updates stay until this many later ones have ended.
   static constexpr size_t kEndedKept = 1024;
 
-  // `executor` outlives the table.
-  UpdateTable(Update::Context context, Executor* executor) : context_(context), executor_(executor) {}
+  // `on_end` is told the model of an update that ended without having been committed. `executor` outlives the table.
+  UpdateTable(Update::Context context, Executor* executor, std::function<void(const std::string& model)> on_end)
+      : context_(context), executor_(executor), on_end_(std::move(on_end)) {}
   ~UpdateTable();
   UpdateTable(const UpdateTable&) = delete;
   UpdateTable& operator=(const UpdateTable&) = delete;
@@ -64,6 +67,7 @@ class UpdateTable {
 
   const Update::Context context_;
   Executor* const executor_;
+  const std::function<void(const std::string&)> on_end_;
   mutable Mutex mu_;
   std::map<std::string, std::shared_ptr<Update>> updates_ ABSL_GUARDED_BY(mu_);
   std::deque<std::shared_ptr<Update>> order_ ABSL_GUARDED_BY(mu_);  // Oldest first.

@@ -76,6 +76,7 @@ absl::StatusOr<WeightBuffer> WeightMemory::Allocate(size_t bytes) {
     return MakeError(absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
                      absl::StrCat("weights: the machine has no ", bytes, " bytes left"));
   };
+  if (Fails(failpoints_, "memory.allocate")) return exhausted();
   if (bytes < kMappedFrom) {
     void* base = nullptr;
     if (posix_memalign(&base, kAlignment, std::max<size_t>(bytes, 1)) != 0) return exhausted();

@@ -16,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "runtime/failpoints.h"
 #include "runtime/mutex.h"
 #include "runtime/weight_budget.h"
 
@@ -55,8 +56,9 @@ class WeightBuffer {
 
 class WeightMemory {
  public:
-  // Keeps at most `kept_limit` bytes of what was given back.
-  explicit WeightMemory(size_t kept_limit) : kept_limit_(kept_limit) {}
+  // Keeps at most `kept_limit` bytes of what was given back. `failpoints` is null but in tests.
+  explicit WeightMemory(size_t kept_limit, Failpoints* failpoints = nullptr)
+      : kept_limit_(kept_limit), failpoints_(failpoints) {}
   ~WeightMemory();
   WeightMemory(const WeightMemory&) = delete;
   WeightMemory& operator=(const WeightMemory&) = delete;
@@ -76,6 +78,7 @@ class WeightMemory {
   void GiveBack(char* base, size_t mapped);
 
   const size_t kept_limit_;
+  Failpoints* const failpoints_;
   mutable Mutex mu_;
   std::multimap<size_t, char*> free_ ABSL_GUARDED_BY(mu_);  // By mapped size.
   size_t kept_ ABSL_GUARDED_BY(mu_) = 0;

@@ -32,7 +32,7 @@ Weights::Weights(WeightsOptions options, Context context)
     : options_(std::move(options)),
       context_(std::move(context)),
       budget_(Bytes(context_.limits->weight_bytes)),
-      memory_(static_cast<size_t>(context_.limits->weight_bytes / kKeptShare)),
+      memory_(static_cast<size_t>(context_.limits->weight_bytes / kKeptShare), context_.failpoints),
       line_(options_.swaps, {.clock = context_.clock,
                              .executor = context_.reclaim,
                              .journal_executor = context_.journal,
@@ -59,7 +59,7 @@ Weights::Weights(WeightsOptions options, Context context)
                 .clock = context_.clock,
                 .failpoints = context_.failpoints,
                 .staged_bytes = &staged_bytes_},
-               context_.reclaim) {
+               context_.reclaim, [this](const std::string& model) { DropIfEmpty(model); }) {
   budget_.SetPressure([this] { return MakeRoom(); });
 }
 
@@ -106,10 +106,30 @@ void Weights::EndOne() {
   if (--pending_ == 0) idle_.NotifyAll();
 }
 
-// What was replaced is not needed any more, unless it is kept.
-void Weights::CollectLater() {
-  if (context_.state == nullptr) return;
-  context_.bulk->Post([this] { context_.state->Collect(); });
+void Weights::TidyAfter(const std::vector<std::string>& models, bool flipped) {
+  if (!flipped) {
+    for (const std::string& model : models) DropIfEmpty(model);
+  } else if (context_.state != nullptr) {
+    // What was replaced is not needed any more, unless it is kept.
+    context_.bulk->Post([this] { context_.state->Collect(); });
+  }
+}
+
+// A model that was created for a swap or an update which came to nothing.
+void Weights::DropIfEmpty(const std::string& name) {
+  if (name == kDefaultModel) return;
+  const auto model = models_.Find(name);
+  if (!model.ok() || (*model)->version_number() != 0) return;
+  const std::vector<std::shared_ptr<Update>> updates = updates_.All();
+  const bool wanted = std::any_of(updates.begin(), updates.end(),
+                                  [&](const auto& u) { return u->model() == name && IsLive(u->state()); });
+  // Busy: another swap is about to fill it.
+  if (wanted || !line_.CloseModel(*model).ok()) return;
+  if ((*model)->version_number() == 0) {
+    models_.Erase(name);
+  } else {
+    line_.ReopenModel(*model);
+  }
 }
 
 absl::StatusOr<std::shared_ptr<Cancellable>> Weights::StartSwap(std::string model, std::optional<Version> base,
@@ -118,30 +138,28 @@ absl::StatusOr<std::shared_ptr<Cancellable>> Weights::StartSwap(std::string mode
   // Here, and not only when the swap takes effect: a swap that can't succeed must not create its model.
   if (absl::Status status = CheckPolicy(options.policy, options_.swaps.allow_when_idle); !status.ok()) return status;
   if (absl::Status status = Admit(); !status.ok()) return status;
+  const WeightSwap::Context context{.clock = context_.clock,
+                                    .executor = context_.bulk,
+                                    .line = &line_,
+                                    .models = &models_,
+                                    .builder = &builder_,
+                                    .observer = context_.observer,
+                                    .staged_bytes = &staged_bytes_};
   std::shared_ptr<WeightSwap> swap;
   {
     MutexLock lock(mu_);
     const uint64_t id = ++last_swap_;
-    swap = std::make_shared<WeightSwap>(WeightSwap::Context{.clock = context_.clock,
-                                                            .executor = context_.bulk,
-                                                            .line = &line_,
-                                                            .models = &models_,
-                                                            .builder = &builder_,
-                                                            .observer = context_.observer,
-                                                            .staged_bytes = &staged_bytes_},
-                                        std::move(model), base, options, std::move(gather),
-                                        [this, id, done = std::move(done)](absl::StatusOr<SwapResult> result) {
-                                          {
-                                            MutexLock inner(mu_);
-                                            swaps_.erase(id);
-                                          }
-                                          if (result.ok()) {
-                                            updates_.BaseMoved(result->model, result->version);
-                                            CollectLater();
-                                          }
-                                          done(std::move(result));
-                                          EndOne();
-                                        });
+    const auto ended = [this, id, model, done = std::move(done)](absl::StatusOr<SwapResult> result) {
+      {
+        MutexLock inner(mu_);
+        swaps_.erase(id);
+      }
+      if (result.ok()) updates_.BaseMoved(model, result->version);
+      TidyAfter({model}, result.ok());
+      done(std::move(result));
+      EndOne();
+    };
+    swap = std::make_shared<WeightSwap>(context, model, base, options, std::move(gather), ended);
     swaps_.emplace(id, swap);
   }
   swap->Start();
@@ -288,22 +306,23 @@ absl::StatusOr<Weights::Leave> Weights::Commit(const CommitRequest& request, Com
 
   const std::vector<std::string> key(ids.begin(), ids.end());
   if (absl::Status status = Admit(); !status.ok()) return status;
-  auto commit = std::make_shared<UpdateCommit>(UpdateCommit::Context{.clock = context_.clock,
-                                                                     .executor = context_.bulk,
-                                                                     .line = &line_,
-                                                                     .models = &models_,
-                                                                     .updates = &updates_,
-                                                                     .builder = &builder_,
-                                                                     .observer = context_.observer,
-                                                                     .failpoints = context_.failpoints},
-                                               std::move(updates), options, [this, key] {
-                                                 {
-                                                   MutexLock lock(mu_);
-                                                   commits_.erase(key);
-                                                 }
-                                                 CollectLater();
-                                                 EndOne();
-                                               });
+  const UpdateCommit::Context context{.clock = context_.clock,
+                                      .executor = context_.bulk,
+                                      .line = &line_,
+                                      .models = &models_,
+                                      .updates = &updates_,
+                                      .builder = &builder_,
+                                      .observer = context_.observer,
+                                      .failpoints = context_.failpoints};
+  const auto ended = [this, key] {
+    {
+      MutexLock lock(mu_);
+      commits_.erase(key);
+    }
+    TidyAfter({}, /*flipped=*/true);
+    EndOne();
+  };
+  auto commit = std::make_shared<UpdateCommit>(context, std::move(updates), options, ended);
   uint64_t number = 0;
   bool first = false;
   {
@@ -347,9 +366,13 @@ absl::StatusOr<UpdateStatus> Weights::BeginUpdate(BeginUpdateRequest request) {
   } else if (model.ok()) {
     base = (*model)->current()->number();
   }
+  // Now, so that a prepared update can't fail for want of room for its model.
+  if (auto created = models_.FindOrCreate(plan->model); !created.ok()) return created.status();
+  const std::string name = plan->model;
   auto update = updates_.Begin(*std::move(plan), base);
-  if (!update.ok()) return update.status();
-  return (*update)->GetStatus();
+  if (update.ok()) return (*update)->GetStatus();
+  DropIfEmpty(name);
+  return update.status();
 }
 
 absl::StatusOr<std::shared_ptr<Update>> Weights::FindUpdate(const std::string& id) const { return updates_.Find(id); }
@@ -578,12 +601,10 @@ void Weights::RestoreModel(const StoredModel& stored, std::vector<std::string>* 
 
 void Weights::RestoreUpdate(const StoredUpdate& stored, std::vector<std::string>* notes) {
   const auto restore = [&]() -> absl::StatusOr<std::shared_ptr<Update>> {
-    const auto model = models_.Find(stored.model);
-    const WeightVersion::Ptr base = model.ok() ? (*model)->current() : WeightVersion::Empty();
-    if (absl::Status status = CheckBase(stored.base, stored.model, model.ok() ? model->get() : nullptr);
-        !status.ok() && !(stored.base == Version() && !model.ok())) {
-      return status;
-    }
+    auto model = models_.FindOrCreate(stored.model);
+    if (!model.ok()) return model.status();
+    const WeightVersion::Ptr base = (*model)->current();
+    if (absl::Status status = CheckBase(stored.base, stored.model, model->get()); !status.ok()) return status;
     auto manifest = context_.state->ReadManifest(stored.manifest);
     if (!manifest.ok()) return manifest.status();
     PreparedVersion prepared;
@@ -607,6 +628,7 @@ void Weights::RestoreUpdate(const StoredUpdate& stored, std::vector<std::string>
     updates_.Adopt(*std::move(update));
     return;
   }
+  DropIfEmpty(stored.model);
   notes->push_back(absl::StrCat("prepared update ", stored.id, " is dropped: ", update.status().message()));
   if (absl::Status status = context_.state->Drop(stored.id); !status.ok()) {
     notes->push_back(std::string(status.message()));

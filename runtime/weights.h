@@ -177,7 +177,9 @@ class Weights {
   // One swap more, unless that is one too many.
   absl::Status Admit();
   void EndOne();
-  void CollectLater();
+  // What a swap of `models` leaves to be done: collecting, or forgetting models that it was to fill.
+  void TidyAfter(const std::vector<std::string>& models, bool flipped);
+  void DropIfEmpty(const std::string& name);
   absl::StatusOr<std::shared_ptr<Cancellable>> StartSwap(std::string model, std::optional<Version> base,
                                                          SwapOptions options, GatherTensors gather, SwapDone done);
   absl::StatusOr<VersionChange> GatherKept(const RollbackRequest& request, const WeightVersion& base,
