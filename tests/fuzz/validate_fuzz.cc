@@ -23,6 +23,7 @@
 #include "runtime/wave_validator.h"
 #include "server/services/wave_codec.h"
 #include "tests/fuzz/check.h"
+#include "tests/support/blank_version.h"
 #include "tests/support/manual_clock.h"
 
 namespace bwrt::runtime {
@@ -48,13 +49,14 @@ const Limits kDryLimits = DryLimits();
 const WeightVersion& Weights() {
   static const auto& version = *new WeightVersion::Ptr([] {
     const auto tensor = [](ElementType dtype, std::vector<int64_t> shape) {
-      return std::make_shared<DeviceTensor>(TensorType{dtype, std::move(shape)});
+      return std::make_shared<BlankTensor>(TensorType{dtype, std::move(shape)});
     };
-    return WeightVersion::Empty()->With("v", {{"w", tensor(kernels::DType::kF32, {8, 4})},
-                                              {"t", tensor(kernels::DType::kF32, {4, 8})},
-                                              {"h", tensor(kernels::DType::kBF16, {16, 4})},
-                                              {"q", tensor(*ElementType::FromWire(ElementType::kU8), {8, 4})},
-                                              {"flat", tensor(kernels::DType::kF16, {64})}});
+    return BlankVersion(*WeightVersion::Empty(), "v",
+                        {{"w", tensor(kernels::DType::kF32, {8, 4})},
+                         {"t", tensor(kernels::DType::kF32, {4, 8})},
+                         {"h", tensor(kernels::DType::kBF16, {16, 4})},
+                         {"q", tensor(*ElementType::FromWire(ElementType::kU8), {8, 4})},
+                         {"flat", tensor(kernels::DType::kF16, {64})}});
   }());
   return *version;
 }

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
 #include "tests/runtime/cpu_wave_case.h"
+#include "tests/support/blank_version.h"
 #include "tests/support/manual_clock.h"
 
 namespace bwrt::runtime {
@@ -68,9 +69,11 @@ class CpuDeviceTest : public ::testing::Test {
   }
 
   std::shared_ptr<const DeviceTensor> Uploaded(const ByteMatrix& w) {
-    auto tensor = device_->Upload({"w", {w.dtype, {w.rows, w.cols}}, w.bytes}, nullptr, budget_);
+    auto tensor = device_->Upload({"w", {w.dtype, {w.rows, w.cols}}, WeightBuffer(w.bytes)}, budget_);
     EXPECT_TRUE(tensor.ok()) << tensor.status();
-    return tensor.ok() ? *tensor : nullptr;
+    if (!tensor.ok()) return nullptr;
+    EXPECT_TRUE(device_->Prepare(**tensor, nullptr).ok());
+    return *tensor;
   }
 
   std::string Run(const Wave& wave, const DeviceTensor* w = nullptr) {
@@ -144,7 +147,7 @@ TEST_F(CpuDeviceTest, ComputesWithAStoredW) {
       wave.transposed = transposed;
       wave.Draw();
       const auto w = Uploaded(wave.w);
-      const auto version = WeightVersion::Empty()->With("", {{"w", w}});
+      const auto version = BlankVersion(*WeightVersion::Empty(), "", {{"w", w}});
       const std::string result = Run(
           Validated(wave.Request().WTensor("w").Edit([](WaveRequest& r) { r.w.row_stride = 0; }), *version), w.get());
       ExpectRight(wave, result);

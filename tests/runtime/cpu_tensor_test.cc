@@ -29,16 +29,18 @@ HostTensor Matrix() {
   }
   return {"w",
           {kernels::DType::kF32, {kRows, kCols}},
-          std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float))};
+          WeightBuffer(std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)))};
 }
 
 // Element (k, n) of W, as the kernels read it.
 float At(const kernels::PackedWeights& panels, int64_t k, int64_t n) { return panels.panel(n / 64)[k * 64 + n % 64]; }
 
 std::shared_ptr<const CpuTensor> Created(WeightBudget& budget, const CpuTensor* predecessor = nullptr) {
-  auto tensor = CpuTensor::Create(Matrix(), predecessor, budget);
+  auto tensor = CpuTensor::Create(Matrix(), budget);
   EXPECT_TRUE(tensor.ok()) << tensor.status();
-  return tensor.ok() ? *tensor : nullptr;
+  if (!tensor.ok()) return nullptr;
+  EXPECT_TRUE((*tensor)->Prepare(predecessor).ok());
+  return *tensor;
 }
 
 TEST(CpuTensorTest, PacksAMatrixAsStored) {
@@ -91,8 +93,9 @@ TEST(CpuTensorTest, PreparesTheLayoutsItsPredecessorWasUsedIn) {
 
 TEST(CpuTensorTest, OtherThanMatricesAreKeptAsBytes) {
   WeightBudget budget(Bytes(1 << 20));
-  const auto tensor = CpuTensor::Create({"b", {kernels::DType::kF16, {3}}, "123456"}, nullptr, budget);
+  const auto tensor = CpuTensor::Create({"b", {kernels::DType::kF16, {3}}, WeightBuffer("123456")}, budget);
   ASSERT_TRUE(tensor.ok());
+  EXPECT_TRUE((*tensor)->Prepare(nullptr).ok());
   EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(6));
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
 }
@@ -100,8 +103,9 @@ TEST(CpuTensorTest, OtherThanMatricesAreKeptAsBytes) {
 TEST(CpuTensorTest, OpaqueMatricesAreNotPacked) {
   WeightBudget budget(Bytes(1 << 20));
   const auto tensor =
-      CpuTensor::Create({"q", {*ElementType::FromWire(ElementType::kI8), {2, 3}}, "123456"}, nullptr, budget);
+      CpuTensor::Create({"q", {*ElementType::FromWire(ElementType::kI8), {2, 3}}, WeightBuffer("123456")}, budget);
   ASSERT_TRUE(tensor.ok());
+  EXPECT_TRUE((*tensor)->Prepare(nullptr).ok());
   EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(6));
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
 }
@@ -110,12 +114,43 @@ TEST(CpuTensorTest, WhatDoesNotFitIsRefusedAndKeepsNothing) {
   // One byte short of the content, and of content and panels.
   for (const int64_t limit : {kContent - 1, kContent + kAsStored - 1}) {
     WeightBudget budget{Bytes(limit)};
-    const auto tensor = CpuTensor::Create(Matrix(), nullptr, budget);
-    EXPECT_EQ(tensor.status().code(), absl::StatusCode::kResourceExhausted);
-    EXPECT_EQ(GetReason(tensor.status()), "WEIGHT_MEMORY");
+    absl::Status refused;
+    {
+      const auto tensor = CpuTensor::Create(Matrix(), budget);
+      refused = tensor.ok() ? (*tensor)->Prepare(nullptr) : tensor.status();
+      EXPECT_EQ(tensor.ok(), limit >= kContent);
+      EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+    }
+    EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(GetReason(refused), "WEIGHT_MEMORY");
     EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(0));
     EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
   }
+}
+
+TEST(CpuTensorTest, BytesThatAreChargedAlreadyAreNotChargedAgain) {
+  WeightBudget budget{Bytes(kContent)};
+  HostTensor matrix = Matrix();
+  auto reservation = budget.Reserve(Bytes(kContent), Kind::kContent);
+  ASSERT_TRUE(reservation.ok());
+  matrix.data.Charge(*std::move(reservation));
+  const WeightBuffer shared = matrix.data;
+  auto tensor = CpuTensor::Create(std::move(matrix), budget);
+  ASSERT_TRUE(tensor.ok()) << tensor.status();
+  *tensor = nullptr;
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(kContent)) << "as long as anybody has the bytes";
+}
+
+TEST(CpuTensorTest, ReadsAnyPartOfItsContent) {
+  WeightBudget budget(Bytes(1 << 20));
+  const auto tensor = Created(budget);
+  const std::string content(Matrix().data.view());
+  std::string all(kContent, 'x');
+  ASSERT_TRUE(tensor->Read(0, kContent, all.data()).ok());
+  EXPECT_EQ(all, content);
+  std::string part(7, 'x');
+  ASSERT_TRUE(tensor->Read(kContent - 8, 6, part.data()).ok());
+  EXPECT_EQ(part, content.substr(kContent - 8, 6) + "x") << "not a byte more";
 }
 
 TEST(CpuTensorTest, AnUnforeseenLayoutBeyondTheBudgetIsPackedButNotKept) {

@@ -80,10 +80,10 @@ struct Oracle {
 // One path through the state graph, on a fresh Model.
 class Run {
  public:
-  explicit Run(const Config& config) : config_(config), h_(ModelOptions{.max_hold = seconds(5)}) {}
+  explicit Run(const Config& config) : config_(config), h_(SwapLineOptions{.max_hold = seconds(5)}) {}
   ~Run() {
     // Whatever still waits must not reach into a destroyed path.
-    for (const SwapTicket& ticket : tickets_) h_.model->CancelSwap(ticket.number, absl::CancelledError("end"));
+    for (const SwapTicket& ticket : tickets_) h_.line.Cancel(ticket.number, absl::CancelledError("end"));
   }
 
   bool Enabled(Action a) const {
@@ -144,11 +144,11 @@ class Run {
         break;
       case Act::kRequest:
         requested_[a.who] = true;
-        tickets_[a.who] = h_.model->NewTicket();
+        tickets_[a.who] = h_.line.NewTicket();
         Offer(a.who);
         break;
       case Act::kCancel:
-        EXPECT_TRUE(h_.model->CancelSwap(tickets_[a.who].number, absl::CancelledError("cancelled"))) << path_;
+        EXPECT_TRUE(h_.line.Cancel(tickets_[a.who].number, absl::CancelledError("cancelled"))) << path_;
         break;
       case Act::kTick:
         h_.clock.Advance(kTick[ticks_++]);
@@ -189,8 +189,12 @@ class Run {
   bool Ended(int swap) const { return outcome_[swap] != 0; }
 
   void Offer(int swap) {
-    h_.model->Swap(tickets_[swap], h_.model->current()->With("v", {}), config_.swaps[swap],
-                   [this, swap](const SwapOutcome& outcome) { OnOutcome(swap, outcome); });
+    SwapRequest request;
+    request.ticket = tickets_[swap];
+    request.parts = {{h_.model, BlankVersion(*h_.model->current(), "v", {}), std::nullopt}};
+    request.options = config_.swaps[swap];
+    request.done = [this, swap](const SwapOutcome& outcome) { OnOutcome(swap, outcome); };
+    h_.line.Swap(std::move(request));
   }
 
   void OnOutcome(int swap, const SwapOutcome& outcome) {

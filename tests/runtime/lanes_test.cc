@@ -25,11 +25,9 @@ using ::testing::ElementsAre;
 class LanesTest : public ::testing::Test {
  protected:
   void Create(int lanes) {
-    auto device = std::make_unique<FakeDevice>();
-    device_ = device.get();
-    lanes_ = std::make_unique<Lanes>(std::move(device), /*prefetcher=*/nullptr, lanes, /*queue_waves=*/10,
-                                     Bytes(1 << 30), &clock_, &observer_,
-                                     [this](const WaveJobPtr& job) { Note("end " + job->wave.wave_id); });
+    lanes_ =
+        std::make_unique<Lanes>(&device_, /*prefetcher=*/nullptr, lanes, /*queue_waves=*/10, Bytes(1 << 30), &clock_,
+                                &observer_, [this](const WaveJobPtr& job) { Note("end " + job->wave.wave_id); });
   }
 
   WaveJobPtr Job(const std::string& id) {
@@ -59,10 +57,17 @@ class LanesTest : public ::testing::Test {
   mutable Mutex mu_;
   std::vector<std::string> notes_ ABSL_GUARDED_BY(mu_);
   uint64_t last_ = 0;
-  FakeDevice* device_ = nullptr;
-  std::unique_ptr<Lanes> lanes_;
-  const std::shared_ptr<Model> model_ =
-      std::make_shared<Model>("m", ModelOptions{}, &clock_, &executor_, &observer_, [this] { lanes_->queue().Wake(); });
+  FakeDevice device_;
+  SwapLine line_{{},
+                 {.clock = &clock_,
+                  .executor = &executor_,
+                  .journal_executor = &executor_,
+                  .journal = nullptr,
+                  .observer = &observer_,
+                  .failpoints = nullptr,
+                  .on_startable = [this] { lanes_->queue().Wake(); }}};
+  const std::shared_ptr<Model> model_ = std::make_shared<Model>("m", /*keep_versions=*/0, &line_);
+  std::unique_ptr<Lanes> lanes_;  // Last: its threads use all of the above.
 };
 
 TEST_F(LanesTest, DestructionRunsWhatIsQueued) {
@@ -76,23 +81,23 @@ TEST_F(LanesTest, DestructionRunsWhatIsQueued) {
 TEST_F(LanesTest, AsManyWavesRunAtOnceAsThereAreLanes) {
   Create(2);
   EXPECT_EQ(lanes_->count(), 2);
-  device_->Hold();
+  device_.Hold();
   for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(lanes_->queue().Push(Job(id)).ok());
-  device_->AwaitStart("a");
-  device_->AwaitStart("b");
+  device_.AwaitStart("a");
+  device_.AwaitStart("b");
   EXPECT_EQ(lanes_->in_flight(), 2);
   EXPECT_EQ(lanes_->queue().depth(), 1u);
   EXPECT_EQ(model_->GetStatus().window.claims.size(), 2u) << "a queued wave holds no lease";
-  device_->Release();
+  device_.Release();
   lanes_ = nullptr;
   EXPECT_EQ(notes().size(), 6u);
 }
 
 TEST_F(LanesTest, DropEndsAJobThatNeverRan) {
   Create(1);
-  device_->Hold();
+  device_.Hold();
   ASSERT_TRUE(lanes_->queue().Push(Job("a")).ok());
-  device_->AwaitStart("a");
+  device_.AwaitStart("a");
   const WaveJobPtr job = Job("b");
   ASSERT_TRUE(lanes_->queue().Push(job).ok());
   ASSERT_TRUE(lanes_->queue().Remove(job));
@@ -101,7 +106,7 @@ TEST_F(LanesTest, DropEndsAJobThatNeverRan) {
   EXPECT_EQ(observer_.waves().back().outcome, WaveOutcome::kCancelled);
   EXPECT_FALSE(observer_.waves().back().timings.has_value());
   EXPECT_EQ(job->done, nullptr) << "the callback, which may own the call, goes with the end";
-  device_->Release();
+  device_.Release();
 }
 
 TEST_F(LanesTest, TheLeaseHasEndedWhenTheClientHears) {
@@ -119,13 +124,13 @@ TEST_F(LanesTest, TheLeaseHasEndedWhenTheClientHears) {
 
 TEST_F(LanesTest, ACancelledJobDoesNotStart) {
   Create(1);
-  device_->Hold();
+  device_.Hold();
   ASSERT_TRUE(lanes_->queue().Push(Job("a")).ok());
-  device_->AwaitStart("a");
+  device_.AwaitStart("a");
   const WaveJobPtr job = Job("b");
   ASSERT_TRUE(lanes_->queue().Push(job).ok());
   job->cancelled = true;
-  device_->Release();
+  device_.Release();
   lanes_ = nullptr;
   EXPECT_THAT(notes(), ElementsAre("end a", "done a", "end b", "done b CANCELLED"));
 }

@@ -30,10 +30,16 @@ class ModelRegistryTest : public ::testing::Test {
   ManualClock clock_;
   ManualExecutor executor_;
   RecordingObserver observer_;
-  ModelRegistry registry_{3, [this](std::string name) {
-                            return std::make_shared<Model>(std::move(name), ModelOptions{}, &clock_, &executor_,
-                                                           &observer_, [] {});
-                          }};
+  SwapLine line_{{},
+                 {.clock = &clock_,
+                  .executor = &executor_,
+                  .journal_executor = &executor_,
+                  .journal = nullptr,
+                  .observer = &observer_,
+                  .failpoints = nullptr,
+                  .on_startable = [] {}}};
+  ModelRegistry registry_{
+      3, [this](std::string name) { return std::make_shared<Model>(std::move(name), /*keep_versions=*/0, &line_); }};
 };
 
 TEST_F(ModelRegistryTest, DefaultExistsFromTheStart) {

@@ -45,8 +45,8 @@ TEST(Model, VersionsStrictlyIncrease) {
   for (uint64_t i = 1; i <= 5; ++i) {
     const size_t swap = h.Swap(kNow);
     ASSERT_TRUE(h.Flipped(swap));
-    EXPECT_EQ(h.outcomes[swap]->previous, Version(i - 1));
-    EXPECT_EQ(h.outcomes[swap]->version, Version(i));
+    EXPECT_EQ(h.outcomes[swap]->flips[0].previous, Version(i - 1));
+    EXPECT_EQ(h.outcomes[swap]->flips[0].version, Version(i));
   }
 }
 
@@ -201,7 +201,7 @@ TEST(WaitForWindow, ServesFirstComeFirstServed) {
 TEST(WaitForWindow, ARebuiltSwapKeepsItsPlaceAndItsTime) {
   ModelHarness h;
   auto wave = h.Start(kPlanner, kPlan);
-  const SwapTicket early = h.model->NewTicket();
+  const SwapTicket early = h.line.NewTicket();
   h.clock.Advance(seconds(10));
   const size_t late = h.Swap(kWait);
   const size_t rebuilt = h.SwapOn(early, h.model->current(), kWait);
@@ -232,9 +232,9 @@ TEST(WaitForWindow, CanBeCancelled) {
   ModelHarness h;
   const auto wave = h.Start(kPlanner, kPlan);
   const size_t swap = h.Swap(kWait);
-  EXPECT_TRUE(h.model->CancelSwap(h.tickets[swap].number, absl::CancelledError("gone")));
+  EXPECT_TRUE(h.Cancel(swap, absl::CancelledError("gone")));
   EXPECT_EQ(h.outcomes[swap]->status, absl::CancelledError("gone"));
-  EXPECT_FALSE(h.model->CancelSwap(h.tickets[swap].number, absl::CancelledError("again")));
+  EXPECT_FALSE(h.Cancel(swap, absl::CancelledError("again")));
   EXPECT_EQ(h.calls, 1);
 }
 
@@ -248,7 +248,7 @@ TEST(WhenIdle, IsAllowedWithNothingInFlightAndForbiddenByItsOption) {
   ASSERT_FALSE(h.model->window_open());
   EXPECT_TRUE(h.Flipped(h.Swap(idle)));
 
-  ModelHarness strict(ModelOptions{.allow_when_idle = false});
+  ModelHarness strict(SwapLineOptions{.allow_when_idle = false});
   const size_t swap = strict.Swap(idle);
   EXPECT_EQ(GetReason(strict.outcomes[swap]->status), "WHEN_IDLE_FORBIDDEN");
 }
@@ -288,7 +288,7 @@ TEST(Hold, ALoneWaveMayStartSoThatItCanOpenTheWindow) {
 }
 
 TEST(Hold, IsBoundedByMaxHold) {
-  ModelHarness h(ModelOptions{.max_hold = seconds(5)});
+  ModelHarness h(SwapLineOptions{.max_hold = seconds(5)});
   const auto wave = h.Start(kPlanner, kPlan);
   const size_t swap = h.Swap(WaitHolding(seconds(1)));
   h.clock.Advance(seconds(1));
@@ -309,7 +309,7 @@ TEST(Hold, EndsWithTheSwapThatAskedForIt) {
   const size_t swap = h.Swap(WaitHolding(seconds(1)));
   h.clock.Advance(seconds(1));
   ASSERT_TRUE(h.model->held_back());
-  h.model->CancelSwap(h.tickets[swap].number, absl::CancelledError("gone"));
+  h.Cancel(swap, absl::CancelledError("gone"));
   EXPECT_FALSE(h.model->held_back());
   EXPECT_EQ(h.startable, 1);
 }

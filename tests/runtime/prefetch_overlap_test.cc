@@ -23,7 +23,7 @@ class PrefetchOverlapTest : public RuntimeFixture {
     fs::create_directories(root_ / "M" / "V");
     std::ofstream(root_ / "M" / "V" / "layer_6.seg", std::ios::binary) << std::string(100 * 64, 'p');
     auto source = PageSource::Create({root_.string(), "M", "V", 64});
-    RuntimeOptions options;
+    RuntimeOptions options = Options();
     options.lanes = 1;
     Create(std::move(options),
            std::make_unique<Prefetcher>(*std::move(source), MakePageReader(), Bytes(1 << 20), &clock_));

@@ -36,21 +36,32 @@ class RuntimeFixture : public ::testing::Test {
   };
   struct SwapRun {
     OneShot<absl::StatusOr<SwapResult>> end;
-    std::shared_ptr<WeightSwap> swap;
+    std::shared_ptr<Cancellable> swap;
     const absl::Status& status() { return end.Get().status(); }
   };
 
   static constexpr int64_t kTensorBytes = 64 * 128 * 4;
 
+  // What is replaced is freed at once: versions kept for a rollback have tests of their own.
+  static RuntimeOptions Options() {
+    RuntimeOptions options;
+    options.weights.keep_versions = 0;
+    return options;
+  }
+
   void Create(RuntimeOptions options, std::unique_ptr<Prefetcher> prefetcher) {
     Create(std::move(options), &clock_, std::move(prefetcher));
   }
-  void Create(RuntimeOptions options = {}, Clock* clock = nullptr, std::unique_ptr<Prefetcher> prefetcher = nullptr) {
+  void Create(RuntimeOptions options = Options(), Clock* clock = nullptr,
+              std::unique_ptr<Prefetcher> prefetcher = nullptr) {
     auto device = std::make_unique<FakeDevice>();
     device_ = device.get();
     live_tensors_ = device->live_tensors();
-    runtime_ = std::make_unique<Runtime>(std::move(options), std::move(device), clock == nullptr ? &clock_ : clock,
-                                         &executor_, &observer_, std::move(prefetcher));
+    RuntimeContext context;
+    context.clock = clock == nullptr ? &clock_ : clock;
+    context.bulk = context.reclaim = context.journal = &executor_;
+    context.observer = &observer_;
+    runtime_ = std::make_unique<Runtime>(std::move(options), std::move(device), context, std::move(prefetcher));
   }
 
   void TearDown() override {
@@ -107,14 +118,14 @@ class RuntimeFixture : public ::testing::Test {
     SetWeightsRequest request;
     request.tensors.push_back(Tensor(name, pattern));
     request.label = pattern;
-    request.policy = static_cast<int>(policy);
+    request.swap.policy = static_cast<int>(policy);
     return request;
   }
   // Posts a swap, without running the executor.
   SwapRun& Post(SetWeightsRequest request) {
     SwapRun& run = swaps_.emplace_back();
-    auto swap = runtime_->SetWeights(std::move(request),
-                                     [&run](absl::StatusOr<SwapResult> result) { run.end.Set(std::move(result)); });
+    auto swap = runtime_->weights().SetWeights(
+        std::move(request), [&run](absl::StatusOr<SwapResult> result) { run.end.Set(std::move(result)); });
     EXPECT_TRUE(swap.ok()) << swap.status();
     if (swap.ok()) run.swap = *swap;
     return run;
@@ -135,12 +146,12 @@ class RuntimeFixture : public ::testing::Test {
     return run.end.Get();
   }
   WeightVersion::Ptr Current(const std::string& model = "default") {
-    const auto found = runtime_->FindModel(model);
+    const auto found = runtime_->weights().FindModel(model);
     return found.ok() ? (*found)->current() : nullptr;
   }
   std::vector<std::string> ModelNames() const {
     std::vector<std::string> names;
-    for (const auto& model : runtime_->Models()) names.push_back(model->name());
+    for (const auto& model : runtime_->weights().models().All()) names.push_back(model->name());
     return names;
   }
 

@@ -74,13 +74,18 @@ class RuntimeStressTest : public ::testing::Test {
     RuntimeOptions options;
     options.lanes = 3;
     options.lenient_shapes = true;
-    runtime_ = std::make_unique<Runtime>(options, *std::move(device), &clock_, &executor_, &observer_);
+    options.weights.keep_versions = 0;
+    RuntimeContext context;
+    context.clock = &clock_;
+    context.bulk = context.reclaim = context.journal = &executor_;
+    context.observer = &observer_;
+    runtime_ = std::make_unique<Runtime>(options, *std::move(device), context);
   }
 
   absl::StatusOr<SwapResult> Publish(SetWeightsRequest request) {
     OneShot<absl::StatusOr<SwapResult>> end;
-    const auto swap =
-        runtime_->SetWeights(std::move(request), [&](absl::StatusOr<SwapResult> r) { end.Set(std::move(r)); });
+    const auto swap = runtime_->weights().SetWeights(std::move(request),
+                                                     [&](absl::StatusOr<SwapResult> r) { end.Set(std::move(r)); });
     if (!swap.ok()) return swap.status();
     return end.Get();
   }
@@ -119,9 +124,9 @@ class RuntimeStressTest : public ::testing::Test {
       const bool waits = i % 3 != 0;
       if (waits) {
         // The hold makes sure that its turn comes.
-        request.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
-        request.hold_after = Duration(0);
-        request.wait_timeout = std::chrono::minutes(10);
+        request.swap.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
+        request.swap.hold_after = Duration(0);
+        request.swap.wait_timeout = std::chrono::minutes(10);
       }
       const auto result = Publish(std::move(request));
       if (result.ok()) {
@@ -151,7 +156,7 @@ TEST_F(RuntimeStressTest, EveryResultBelongsToOneVersion) {
   threads.emplace_back([&] {
     while (!stop) {
       (void)runtime_->GetGauges();
-      (void)(*runtime_->FindModel(""))->GetStatus();
+      (void)(*runtime_->weights().FindModel(""))->GetStatus();
       (void)runtime_->GetSample("");
     }
   });
@@ -159,15 +164,15 @@ TEST_F(RuntimeStressTest, EveryResultBelongsToOneVersion) {
   stop = true;
   threads.back().join();
 
-  EXPECT_EQ((*runtime_->FindModel(""))->version_number(), 1 + committed_.load()) << "one number a commit";
+  EXPECT_EQ((*runtime_->weights().FindModel(""))->version_number(), 1 + committed_.load()) << "one number a commit";
   EXPECT_TRUE(runtime_->Drain(std::chrono::minutes(10)));
   executor_.Flush();
   const Gauges gauges = runtime_->GetGauges();
   EXPECT_EQ(gauges.waves_in_flight, 0);
   EXPECT_EQ(gauges.queue_depth, 0);
-  EXPECT_EQ(gauges.staged_bytes, 0);
-  EXPECT_EQ(gauges.retiring_bytes, 0) << "every version but the current one is freed";
-  EXPECT_EQ(gauges.committed_bytes, 2 * kDepth * kCols * 4);
+  EXPECT_EQ(gauges.weights.staged, 0);
+  EXPECT_EQ(gauges.weights.retiring, 0) << "every version but the current one is freed";
+  EXPECT_EQ(gauges.weights.committed, 2 * kDepth * kCols * 4);
   EXPECT_EQ(observer_.waves().size(), size_t{kSubmitters * kWaves});
   EXPECT_EQ(observer_.swaps().size(), size_t{1 + kPublishers * kSwaps});
 }
@@ -196,7 +201,7 @@ TEST_F(RuntimeStressTest, DrainInTheMiddleAnswersEverybody) {
   threads.emplace_back([&] {
     for (int i = 0; i < kSwaps; ++i) {
       SetWeightsRequest request = Weights(2 + i);
-      request.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
+      request.swap.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
       const auto result = Publish(std::move(request));
       if (GetReason(result.status()) == "DRAINING") return;
       EXPECT_TRUE(result.ok()) << result.status();

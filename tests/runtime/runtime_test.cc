@@ -26,7 +26,7 @@ using ::testing::Pair;
 class RuntimeTest : public RuntimeFixture {
  protected:
   static RuntimeOptions Lanes(int lanes) {
-    RuntimeOptions options;
+    RuntimeOptions options = Options();
     options.lanes = lanes;
     return options;
   }
@@ -132,7 +132,8 @@ TEST_F(RuntimeTest, ADeviceErrorEndsTheWaveAndChangesNothing) {
   EXPECT_EQ(status, absl::InternalError("broken"));
   EXPECT_THAT(Outcomes(), ElementsAre(WaveOutcome::kOk, WaveOutcome::kFailed));
   EXPECT_FALSE(observer_.waves()[1].timings.has_value());
-  EXPECT_TRUE((*runtime_->FindModel(""))->window_open()) << "had it retired, its clock would rest outside [0, 1)";
+  EXPECT_TRUE((*runtime_->weights().FindModel(""))->window_open())
+      << "had it retired, its clock would rest outside [0, 1)";
 }
 
 TEST_F(RuntimeTest, WavesRunByPriorityThenDeadlineThenArrival) {
@@ -180,7 +181,7 @@ TEST_F(RuntimeTest, WhatIsWrongWithTheWaveItselfComesBeforeItsModel) {
 }
 
 TEST_F(RuntimeTest, AFullQueueRejects) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.queue_waves = 1;
   Create(options);
   device_->Hold();
@@ -200,7 +201,7 @@ TEST_F(RuntimeTest, AFullQueueRejects) {
 }
 
 TEST_F(RuntimeTest, OperandBytesAreBounded) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.queue_bytes = 150'000;  // One wave of 128 KiB fits.
   Create(options);
   device_->Hold();
@@ -290,7 +291,7 @@ TEST_F(RuntimeTest, RunningWavesAreStoppedBetweenTiles) {
   EXPECT_EQ(run.status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_THAT(std::string(run.status().message()), HasSubstr("stopped between two tiles"));
   EXPECT_EQ(Outcomes().back(), WaveOutcome::kDeadline);
-  EXPECT_FALSE((*runtime_->FindModel(""))->window_open()) << "a wave without a result changes nothing";
+  EXPECT_FALSE((*runtime_->weights().FindModel(""))->window_open()) << "a wave without a result changes nothing";
 }
 
 TEST_F(RuntimeTest, EndedWavesLeaveNoAlarm) {
@@ -515,7 +516,7 @@ TEST_F(DrainTest, RefusesNewWork) {
   EXPECT_EQ(GetReason(wave), "DRAINING");
   EXPECT_THAT(observer_.rejections(), ElementsAre("DRAINING"));
   EXPECT_EQ(GetReason(runtime_->Validate(Wave("a").Build()).status()), "DRAINING");
-  const auto swap = runtime_->SetWeights(Weights("AAAA"), [](const absl::StatusOr<SwapResult>&) {
+  const auto swap = runtime_->weights().SetWeights(Weights("AAAA"), [](const absl::StatusOr<SwapResult>&) {
     ADD_FAILURE() << "a swap that was not admitted was called back";
   });
   EXPECT_EQ(GetReason(swap.status()), "DRAINING");
@@ -589,7 +590,7 @@ TEST_F(DrainTest, EndsWaitingSwapsAtOnce) {
   drainer.join();
   EXPECT_EQ(Current()->number(), Version(0));
   EXPECT_EQ(live_tensors_->load(), 0);
-  EXPECT_EQ(runtime_->GetGauges().staged_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
 }
 
 TEST_F(DrainTest, WavesThatAreHeldBackForASwapGoOnWithoutIt) {
@@ -598,10 +599,10 @@ TEST_F(DrainTest, WavesThatAreHeldBackForASwapGoOnWithoutIt) {
   Submit(Wave("running").Tokens(2, 2).Window(2, 4));
   device_->AwaitStart("running");
   SetWeightsRequest patient = Weights("AAAA", SwapPolicy::kWaitForWindow);
-  patient.hold_after = Duration(0);
+  patient.swap.hold_after = Duration(0);
   Swap(patient);
   clock_.Advance(Duration(0));
-  ASSERT_TRUE((*runtime_->FindModel(""))->held_back());
+  ASSERT_TRUE((*runtime_->weights().FindModel(""))->held_back());
   WaveRun& held = Submit(Wave("held"));
   std::thread drainer([&] { EXPECT_TRUE(runtime_->Drain(seconds(10))); });
   device_->AwaitStart("held");  // The drain ended the swap and with it the hold.

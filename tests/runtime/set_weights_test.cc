@@ -53,9 +53,9 @@ TEST(SetWeightsTest, AcceptedRequestsKeepEverything) {
   SetWeightsRequest request;
   request.model = "team/llm";
   request.label = "step 12";
-  request.policy = kWaitForWindow;
-  request.wait_timeout = seconds(5);
-  request.hold_after = Duration(0);
+  request.swap.policy = kWaitForWindow;
+  request.swap.wait_timeout = seconds(5);
+  request.swap.hold_after = Duration(0);
   request.base_version = 7;
   request.tensors.push_back(Tensor("b"));
   request.tensors.push_back({"a", DTypeWish::kBF16, {4}, "12345678"});
@@ -71,7 +71,7 @@ TEST(SetWeightsTest, AcceptedRequestsKeepEverything) {
   EXPECT_EQ(change->tensors[0].name, "b");
   EXPECT_EQ(change->tensors[1].name, "a");
   EXPECT_EQ(change->tensors[1].type, (TensorType{kernels::DType::kBF16, {4}}));
-  EXPECT_EQ(change->tensors[1].data, "12345678");
+  EXPECT_EQ(change->tensors[1].data.view(), "12345678");
 }
 
 TEST(SetWeightsTest, Defaults) {
@@ -100,8 +100,8 @@ TEST(SetWeightsTest, EachViolationIsNamed) {
        "model=\"no spaces\": use 1 to 128"},
       {"long label", [](auto& r) { r.label.assign(257, 'l'); }, {"label", "TOO_LONG"}, "label=257 bytes: at most 256"},
       {"no tensors", [](auto& r) { r.tensors.clear(); }, {"tensors", "MISSING"}, "give at least one"},
-      {"unknown policy", [](auto& r) { r.policy = 3; }, {"policy", "UNKNOWN_VALUE"}, "policy=3: use IN_WINDOW"},
-      {"negative policy", [](auto& r) { r.policy = -1; }, {"policy", "UNKNOWN_VALUE"}, "policy=-1"},
+      {"unknown policy", [](auto& r) { r.swap.policy = 3; }, {"policy", "UNKNOWN_VALUE"}, "policy=3: use IN_WINDOW"},
+      {"negative policy", [](auto& r) { r.swap.policy = -1; }, {"policy", "UNKNOWN_VALUE"}, "policy=-1"},
       {"repeated",
        [](auto& r) { r.tensors.push_back(Tensor("w")); },
        {"tensors[1].name", "TENSOR_REPEATED"},
@@ -162,9 +162,9 @@ TEST(SetWeightsTest, EverythingWrongIsSaidAtOnce) {
   SetWeightsRequest request;
   request.model = "/";
   request.label.assign(300, 'l');
-  request.policy = 17;
-  request.wait_timeout = seconds(1);
-  request.hold_after = seconds(1);
+  request.swap.policy = 17;
+  request.swap.wait_timeout = seconds(1);
+  request.swap.hold_after = seconds(1);
   request.tensors.push_back({"../w", static_cast<DTypeWish>(-1), {0, 2, -1}, "x"});
   request.tensors.push_back({"", DTypeWish::kF32, {}, ""});
   request.tensors.push_back({"ok", DTypeWish::kF16, {3}, "12345"});
@@ -237,9 +237,9 @@ TEST(SetWeightsTest, CountsTensorsAndDoesNotLookAtTooMany) {
 TEST(SetWeightsTest, WaitingNeedsThePolicyThatWaits) {
   for (const int policy : {kInWindow, kWhenIdle}) {
     SetWeightsRequest request = Valid();
-    request.policy = policy;
-    request.wait_timeout = seconds(1);
-    request.hold_after = seconds(0);
+    request.swap.policy = policy;
+    request.swap.wait_timeout = seconds(1);
+    request.swap.hold_after = seconds(0);
     const absl::Status status = Check(request);
     EXPECT_THAT(ViolationsOf(status), ElementsAre(Pair("wait_timeout", "POLICY"), Pair("hold_after", "POLICY")));
     EXPECT_THAT(DescriptionOf(status, "wait_timeout"), HasSubstr("wait_timeout=1s: only WAIT_FOR_WINDOW waits"));
@@ -249,9 +249,9 @@ TEST(SetWeightsTest, WaitingNeedsThePolicyThatWaits) {
 TEST(SetWeightsTest, WaitingHasBounds) {
   const auto check = [](std::optional<Duration> wait, std::optional<Duration> hold) {
     SetWeightsRequest request = Valid();
-    request.policy = kWaitForWindow;
-    request.wait_timeout = wait;
-    request.hold_after = hold;
+    request.swap.policy = kWaitForWindow;
+    request.swap.wait_timeout = wait;
+    request.swap.hold_after = hold;
     return ViolationsOf(Check(request));
   };
   EXPECT_THAT(check(Duration(1), Duration(0)), IsEmpty());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/error.h"
+#include "tests/support/blank_version.h"
 #include "tests/support/error_details.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/manual_executor.h"
@@ -33,8 +34,7 @@ struct JobOptions {
 class WaveQueueTest : public ::testing::Test {
  protected:
   std::shared_ptr<Model> MakeModel(std::string name) {
-    return std::make_shared<Model>(std::move(name), ModelOptions{}, &clock_, &executor_, &observer_,
-                                   [this] { queue_.Wake(); });
+    return std::make_shared<Model>(std::move(name), /*keep_versions=*/0, &line_);
   }
 
   // Jobs are numbered in the order they are made, from 1.
@@ -65,10 +65,13 @@ class WaveQueueTest : public ::testing::Test {
   // patience. Dropping the lease ends it.
   std::unique_ptr<Lease> HoldBack(const std::shared_ptr<Model>& model) {
     auto lease = model->Start({WaveNumber(1000), "", {.begin = 5, .end = 6}, {.prefetch = 0, .tiles = 9}, Version()});
-    SwapOptions options;
-    options.policy = SwapPolicy::kWaitForWindow;
-    options.hold_after = Duration(0);
-    model->Swap(model->NewTicket(), model->current()->With("", {}), options, [](const SwapOutcome&) {});
+    SwapRequest request;
+    request.ticket = line_.NewTicket();
+    request.parts = {{model, BlankVersion(*model->current(), "", {}), std::nullopt}};
+    request.options.policy = SwapPolicy::kWaitForWindow;
+    request.options.hold_after = Duration(0);
+    request.done = [](const SwapOutcome&) {};
+    line_.Swap(std::move(request));
     clock_.Advance(Duration(0));
     EXPECT_TRUE(model->held_back());
     return lease.ok() ? *std::move(lease) : nullptr;
@@ -79,6 +82,14 @@ class WaveQueueTest : public ::testing::Test {
   RecordingObserver observer_;
   WaveQueue queue_{/*max_waves=*/4, Bytes(1000)};
   uint64_t last_ = 0;
+  SwapLine line_{{},
+                 {.clock = &clock_,
+                  .executor = &executor_,
+                  .journal_executor = &executor_,
+                  .journal = nullptr,
+                  .observer = &observer_,
+                  .failpoints = nullptr,
+                  .on_startable = [this] { queue_.Wake(); }}};
   const std::shared_ptr<Model> model_ = MakeModel("m");
 };
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/blank_version.h"
 #include "tests/support/error_details.h"
 #include "tests/support/wave_request_builder.h"
 
@@ -39,14 +40,15 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 WeightVersion::Ptr Weights() {
   const auto tensor = [](ElementType dtype, std::vector<int64_t> shape) {
-    return std::make_shared<DeviceTensor>(TensorType{dtype, std::move(shape)});
+    return std::make_shared<BlankTensor>(TensorType{dtype, std::move(shape)});
   };
-  return WeightVersion::Empty()->With("v", {{"f32", tensor(kernels::DType::kF32, {64, 128})},
-                                            {"f32_t", tensor(kernels::DType::kF32, {128, 64})},
-                                            {"bf16", tensor(kernels::DType::kBF16, {64, 128})},
-                                            {"f16", tensor(kernels::DType::kF16, {64, 128})},
-                                            {"i8", tensor(*ElementType::FromWire(ElementType::kI8), {64, 128})},
-                                            {"flat", tensor(kernels::DType::kF32, {64 * 128})}});
+  return BlankVersion(*WeightVersion::Empty(), "v",
+                      {{"f32", tensor(kernels::DType::kF32, {64, 128})},
+                       {"f32_t", tensor(kernels::DType::kF32, {128, 64})},
+                       {"bf16", tensor(kernels::DType::kBF16, {64, 128})},
+                       {"f16", tensor(kernels::DType::kF16, {64, 128})},
+                       {"i8", tensor(*ElementType::FromWire(ElementType::kI8), {64, 128})},
+                       {"flat", tensor(kernels::DType::kF32, {64 * 128})}});
 }
 
 absl::StatusOr<Wave> Validate(const WaveRequestBuilder& request, Mode mode = Mode::kComplete, bool lenient = false,

@@ -46,7 +46,7 @@ class WeightSwapTest : public RuntimeFixture {
   // Leaves "default" idle with its window closed: the clock rests at token 1, outside [0, 1).
   void CloseWindow() {
     ASSERT_TRUE(RunWave(Wave("closes").Tokens(0, 2).Window(0, 1)).ok());
-    ASSERT_FALSE((*runtime_->FindModel(""))->window_open());
+    ASSERT_FALSE((*runtime_->weights().FindModel(""))->window_open());
   }
   // Opens it again.
   void OpenWindow() { ASSERT_TRUE(RunWave(Wave("opens").Tokens(0, 1).Window(0, 9)).ok()); }
@@ -66,10 +66,10 @@ TEST_F(WeightSwapTest, BecomesTheNextVersion) {
   EXPECT_EQ(Current()->label(), "AAAA");
   EXPECT_THAT(Ends(), ElementsAre(SwapEnd::kCommitted));
   EXPECT_THAT(observer_.staged(), ElementsAre(kTensorBytes));
-  const Gauges gauges = runtime_->GetGauges();
-  EXPECT_EQ(gauges.committed_bytes, kTensorBytes);
-  EXPECT_EQ(gauges.staged_bytes, 0);
-  EXPECT_EQ(gauges.retiring_bytes, 0);
+  const auto gauges = runtime_->GetGauges().weights;
+  EXPECT_EQ(gauges.committed, kTensorBytes);
+  EXPECT_EQ(gauges.staged, 0);
+  EXPECT_EQ(gauges.retiring, 0);
 }
 
 TEST_F(WeightSwapTest, ReplacesSomeAndKeepsTheRest) {
@@ -90,7 +90,7 @@ TEST_F(WeightSwapTest, BadRequestsAreRefusedAtOnce) {
   SetWeightsRequest bad = Weights("AAAA");
   bad.tensors[0].name = "/w";
   const auto swap =
-      runtime_->SetWeights(bad, [](const absl::StatusOr<SwapResult>&) { ADD_FAILURE() << "called back"; });
+      runtime_->weights().SetWeights(bad, [](const absl::StatusOr<SwapResult>&) { ADD_FAILURE() << "called back"; });
   EXPECT_EQ(swap.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(executor_.pending(), 0u);
 }
@@ -113,7 +113,7 @@ TEST_F(WeightSwapTest, OutsideTheWindowItIsRefusedWithTheNumbers) {
   EXPECT_THAT(Ends(), ElementsAre(SwapEnd::kRefused));
   EXPECT_EQ(Current()->number(), Version(0));
   EXPECT_EQ(live_tensors_->load(), 0) << "nothing is kept";
-  EXPECT_EQ(runtime_->GetGauges().staged_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
 }
 
 TEST_F(WeightSwapTest, InsideTheWindowItIsAcceptedAlsoBetweenWaves) {
@@ -151,7 +151,7 @@ TEST_F(WeightSwapTest, WaitsForTheWindowAndFlipsAtItsFirstToken) {
     EXPECT_FALSE(swap.end.ready()) << "token " << token;
     EXPECT_EQ(Current()->number(), Version(0));
   }
-  EXPECT_EQ((*runtime_->FindModel(""))->GetStatus().window.waiting_swaps, 1u);
+  EXPECT_EQ((*runtime_->weights().FindModel(""))->GetStatus().window.waiting_swaps, 1u);
   device_->AdvanceTo("a", 3);
   ASSERT_TRUE(swap.end.ready());
   ASSERT_TRUE(swap.end.Get().ok()) << swap.status();
@@ -167,7 +167,7 @@ TEST_F(WeightSwapTest, GivesUpWaitingAfterItsTimeout) {
   Create();
   CloseWindow();
   SetWeightsRequest request = Weights("AAAA", SwapPolicy::kWaitForWindow);
-  request.wait_timeout = seconds(3);
+  request.swap.wait_timeout = seconds(3);
   SwapRun& swap = Swap(request);
   clock_.Advance(seconds(3) - Duration(1));
   EXPECT_FALSE(swap.end.ready());
@@ -179,14 +179,14 @@ TEST_F(WeightSwapTest, GivesUpWaitingAfterItsTimeout) {
   EXPECT_EQ(observer_.swaps()[0].waited, seconds(3));
   executor_.RunAll();
   EXPECT_EQ(live_tensors_->load(), 0);
-  EXPECT_EQ(runtime_->GetGauges().staged_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
 }
 
 TEST_F(WeightSwapTest, WaitingCountsFromArrivalNotFromTheUpload) {
   Create();
   CloseWindow();
   SetWeightsRequest request = Weights("AAAA", SwapPolicy::kWaitForWindow);
-  request.wait_timeout = seconds(3);
+  request.swap.wait_timeout = seconds(3);
   SwapRun& swap = Post(request);
   clock_.Advance(seconds(2));  // The executor was busy.
   executor_.RunAll();
@@ -195,7 +195,7 @@ TEST_F(WeightSwapTest, WaitingCountsFromArrivalNotFromTheUpload) {
 }
 
 TEST_F(WeightSwapTest, HoldsNewWavesBackOnceItHasWaitedLongEnough) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.lanes = 2;
   Create(options);
   ASSERT_TRUE(Swapped(Weights("AAAA")).ok());
@@ -203,10 +203,10 @@ TEST_F(WeightSwapTest, HoldsNewWavesBackOnceItHasWaitedLongEnough) {
   Submit(Wave("old").WTensor("w").Tokens(2, 2).Window(2, 4));
   device_->AwaitStart("old");
   SetWeightsRequest request = Weights("BBBB", SwapPolicy::kWaitForWindow);
-  request.hold_after = seconds(5);
+  request.swap.hold_after = seconds(5);
   SwapRun& swap = Swap(request);
   clock_.Advance(seconds(5));
-  ASSERT_TRUE((*runtime_->FindModel(""))->GetStatus().window.holding);
+  ASSERT_TRUE((*runtime_->weights().FindModel(""))->GetStatus().window.holding);
   // A lane is free, but the wave has to wait for the swap.
   WaveRun& held = Submit(Wave("held").WTensor("w").Tokens(2, 2).Window(2, 4));
   WaveRun& other = Submit(Wave("other"));
@@ -231,7 +231,7 @@ TEST_F(WeightSwapTest, AHoldOfOneModelDoesNotHoldAnother) {
   ASSERT_TRUE(Swapped(other).ok());
   CloseWindow();
   SetWeightsRequest request = Weights("AAAA", SwapPolicy::kWaitForWindow);
-  request.hold_after = Duration(0);
+  request.swap.hold_after = Duration(0);
   SwapRun& swap = Swap(request);
   clock_.Advance(Duration(0));
   EXPECT_TRUE(RunWave(Wave("a").Model("other")).ok());
@@ -252,10 +252,10 @@ TEST_F(WeightSwapTest, WhenIdleFlipsOutsideTheWindowButOnlyWhenIdle) {
 }
 
 TEST_F(WeightSwapTest, WhenIdleMayBeForbidden) {
-  RuntimeOptions options;
-  options.model.allow_when_idle = false;
+  RuntimeOptions options = Options();
+  options.weights.swaps.allow_when_idle = false;
   Create(options);
-  const auto swap = runtime_->SetWeights(Weights("AAAA", SwapPolicy::kWhenIdle), [](const auto&) { FAIL(); });
+  const auto swap = runtime_->weights().SetWeights(Weights("AAAA", SwapPolicy::kWhenIdle), [](const auto&) { FAIL(); });
   EXPECT_EQ(GetReason(swap.status()), "WHEN_IDLE_FORBIDDEN");
 }
 
@@ -310,7 +310,7 @@ TEST_F(WeightSwapTest, IsRebuiltWhenItsBaseMoves) {
   EXPECT_EQ(Current()->Find("x")->version, Version(2))
       << "the second swap did not lose the first, nor the third the second";
   EXPECT_EQ(device_->uploads().size(), 3u) << "uploaded once each";
-  EXPECT_EQ(runtime_->GetGauges().staged_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
 }
 
 TEST_F(WeightSwapTest, ARebuiltSwapWaitsAgainIfTheWindowHasClosed) {
@@ -331,13 +331,13 @@ TEST_F(WeightSwapTest, ARebuiltSwapWaitsAgainIfTheWindowHasClosed) {
 // ---------------------------------------------------------------------------------------------- limits
 
 TEST_F(WeightSwapTest, TooManyAtOnceAreRefused) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.max_pending_swaps = 2;
   Create(options);
   Post(Weights("AAAA"));
   Post(Weights("BBBB"));
-  const auto refused =
-      runtime_->SetWeights(Weights("CCCC"), [](const absl::StatusOr<SwapResult>&) { ADD_FAILURE() << "called back"; });
+  const auto refused = runtime_->weights().SetWeights(
+      Weights("CCCC"), [](const absl::StatusOr<SwapResult>&) { ADD_FAILURE() << "called back"; });
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetReason(refused.status()), "TOO_MANY_SWAPS");
   EXPECT_TRUE(GetDetails(refused.status())->retry_after.has_value());
@@ -346,7 +346,7 @@ TEST_F(WeightSwapTest, TooManyAtOnceAreRefused) {
 }
 
 TEST_F(WeightSwapTest, WeightMemoryIsBounded) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.weight_bytes = 2 * kTensorBytes;
   Create(options);
   ASSERT_TRUE(Swapped(Weights("AAAA")).ok());
@@ -357,8 +357,8 @@ TEST_F(WeightSwapTest, WeightMemoryIsBounded) {
   WaveRun& run = Submit(Wave("a").WTensor("w"));
   device_->AwaitStart("a");
   ASSERT_TRUE(Swapped(Weights("CCCC")).ok());
-  EXPECT_EQ(runtime_->GetGauges().retiring_bytes, kTensorBytes);
-  EXPECT_EQ((*runtime_->FindModel(""))->GetStatus().retiring, Bytes(kTensorBytes));
+  EXPECT_EQ(runtime_->GetGauges().weights.retiring, kTensorBytes);
+  EXPECT_EQ((*runtime_->weights().FindModel(""))->GetStatus().retiring, Bytes(kTensorBytes));
   const auto refused = Swapped(Weights("DDDD"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetReason(refused.status()), "WEIGHT_MEMORY");
@@ -368,24 +368,24 @@ TEST_F(WeightSwapTest, WeightMemoryIsBounded) {
   device_->Release();
   EXPECT_TRUE(run.end.Get().ok());
   executor_.RunAll();
-  EXPECT_EQ(runtime_->GetGauges().retiring_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.retiring, 0);
   EXPECT_TRUE(Swapped(Weights("DDDD")).ok()) << "the pinned version is gone";
 }
 
 TEST_F(WeightSwapTest, AllOfARequestFitsOrNone) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.weight_bytes = kTensorBytes;
   Create(options);
   SetWeightsRequest two = Weights("AAAA");
   two.tensors.push_back(Tensor("x", "XXXX"));
   EXPECT_EQ(GetReason(Swapped(two).status()), "WEIGHT_MEMORY");
   EXPECT_EQ(live_tensors_->load(), 0);
-  EXPECT_EQ(runtime_->GetGauges().staged_bytes, 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
   EXPECT_TRUE(Swapped(Weights("AAAA")).ok());
 }
 
 TEST_F(WeightSwapTest, AModelHasSoManyTensors) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.max_tensors = 2;
   Create(options);
   ASSERT_TRUE(Swapped(Weights("AAAA", SwapPolicy::kInWindow, "a")).ok());
@@ -446,17 +446,17 @@ TEST_F(WeightSwapTest, ACancelledSwapLeavesNoModel) {
 }
 
 TEST_F(WeightSwapTest, AForbiddenPolicyLeavesNoModel) {
-  RuntimeOptions options;
-  options.model.allow_when_idle = false;
+  RuntimeOptions options = Options();
+  options.weights.swaps.allow_when_idle = false;
   Create(options);
   SetWeightsRequest request = Weights("AAAA", SwapPolicy::kWhenIdle);
   request.model = "llm";
-  EXPECT_FALSE(runtime_->SetWeights(std::move(request), [](const auto&) { FAIL(); }).ok());
+  EXPECT_FALSE(runtime_->weights().SetWeights(std::move(request), [](const auto&) { FAIL(); }).ok());
   EXPECT_THAT(ModelNames(), ElementsAre("default"));
 }
 
 TEST_F(WeightSwapTest, ModelsAreLimited) {
-  RuntimeOptions options;
+  RuntimeOptions options = Options();
   options.limits.max_models = 2;
   Create(options);
   SetWeightsRequest request = Weights("AAAA");

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/blank_version.h"
+
 namespace bwrt::runtime {
 namespace {
 
@@ -16,9 +18,7 @@ using ::testing::ElementsAre;
 using TensorPtr = std::shared_ptr<const DeviceTensor>;
 
 // A tensor of `bytes` bytes, a multiple of 4.
-TensorPtr Tensor(int64_t bytes) {
-  return std::make_shared<DeviceTensor>(TensorType{kernels::DType::kF32, {bytes / 4}});
-}
+TensorPtr Tensor(int64_t bytes) { return std::make_shared<BlankTensor>(TensorType{kernels::DType::kF32, {bytes / 4}}); }
 
 std::vector<std::string> Names(const WeightVersion& version) {
   std::vector<std::string> names;
@@ -36,7 +36,8 @@ TEST(WeightVersionTest, EmptyIsVersionZero) {
 }
 
 TEST(WeightVersionTest, WithAddsAndSortsByName) {
-  const auto v1 = WeightVersion::Empty()->With("first", {{"b", Tensor(8)}, {"a", Tensor(4)}, {"c/d", Tensor(16)}});
+  const auto v1 =
+      BlankVersion(*WeightVersion::Empty(), "first", {{"b", Tensor(8)}, {"a", Tensor(4)}, {"c/d", Tensor(16)}});
   EXPECT_EQ(v1->number(), Version(1));
   EXPECT_EQ(v1->label(), "first");
   EXPECT_EQ(v1->bytes(), Bytes(28));
@@ -46,8 +47,8 @@ TEST(WeightVersionTest, WithAddsAndSortsByName) {
 
 TEST(WeightVersionTest, WithReplacesAndSharesTheRest) {
   const TensorPtr a = Tensor(4), b1 = Tensor(8), b2 = Tensor(12), c = Tensor(16);
-  const auto v1 = WeightVersion::Empty()->With("1", {{"a", a}, {"b", b1}});
-  const auto v2 = v1->With("2", {{"c", c}, {"b", b2}});
+  const auto v1 = BlankVersion(*WeightVersion::Empty(), "1", {{"a", a}, {"b", b1}});
+  const auto v2 = BlankVersion(*v1, "2", {{"c", c}, {"b", b2}});
 
   EXPECT_THAT(Names(*v2), ElementsAre("a", "b", "c"));
   EXPECT_EQ(v2->number(), Version(2));
@@ -63,7 +64,8 @@ TEST(WeightVersionTest, WithReplacesAndSharesTheRest) {
 }
 
 TEST(WeightVersionTest, FindIsExact) {
-  const auto v = WeightVersion::Empty()->With("", {{"layer.1", Tensor(4)}, {"layer.10", Tensor(4)}, {"m", Tensor(4)}});
+  const auto v =
+      BlankVersion(*WeightVersion::Empty(), "", {{"layer.1", Tensor(4)}, {"layer.10", Tensor(4)}, {"m", Tensor(4)}});
   EXPECT_EQ(v->Find("layer.1")->name, "layer.1");
   EXPECT_EQ(v->Find("layer.10")->name, "layer.10");
   for (const char* name : {"", "layer", "layer.", "layer.11", "layer.1 ", "M", "z"}) {
@@ -72,8 +74,8 @@ TEST(WeightVersionTest, FindIsExact) {
 }
 
 TEST(WeightVersionTest, BytesNotInCountsWhatIsNotShared) {
-  const auto v1 = WeightVersion::Empty()->With("1", {{"a", Tensor(4)}, {"b", Tensor(8)}});
-  const auto v2 = v1->With("2", {{"b", Tensor(16)}, {"c", Tensor(32)}});
+  const auto v1 = BlankVersion(*WeightVersion::Empty(), "1", {{"a", Tensor(4)}, {"b", Tensor(8)}});
+  const auto v2 = BlankVersion(*v1, "2", {{"b", Tensor(16)}, {"c", Tensor(32)}});
   EXPECT_EQ(v1->BytesNotIn(*v2), Bytes(8)) << "the replaced b";
   EXPECT_EQ(v2->BytesNotIn(*v1), Bytes(48));
   EXPECT_EQ(v1->BytesNotIn(*v1), Bytes(0));
@@ -83,16 +85,16 @@ TEST(WeightVersionTest, BytesNotInCountsWhatIsNotShared) {
 TEST(WeightVersionTest, TensorsLiveAsLongAsAnyVersionHasThem) {
   auto a = Tensor(4), b = Tensor(4);
   const std::weak_ptr<const DeviceTensor> weak_a = a, weak_b = b;
-  auto v1 = WeightVersion::Empty()->With("1", {{"a", std::move(a)}, {"b", std::move(b)}});
-  const auto v2 = v1->With("2", {{"b", Tensor(4)}});
+  auto v1 = BlankVersion(*WeightVersion::Empty(), "1", {{"a", std::move(a)}, {"b", std::move(b)}});
+  const auto v2 = BlankVersion(*v1, "2", {{"b", Tensor(4)}});
   v1 = nullptr;
   EXPECT_FALSE(weak_a.expired());
   EXPECT_TRUE(weak_b.expired());
 }
 
 TEST(WeightVersionTest, BytesDependOnTheType) {
-  const auto bf16 = std::make_shared<DeviceTensor>(TensorType{kernels::DType::kBF16, {3, 5}});
-  EXPECT_EQ(WeightVersion::Empty()->With("", {{"w", bf16}})->bytes(), Bytes(30));
+  const auto bf16 = std::make_shared<BlankTensor>(TensorType{kernels::DType::kBF16, {3, 5}});
+  EXPECT_EQ(BlankVersion(*WeightVersion::Empty(), "", {{"w", bf16}})->bytes(), Bytes(30));
 }
 
 }  // namespace

@@ -24,6 +24,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/device.h"
 #include "runtime/mutex.h"
 
@@ -36,12 +37,10 @@ class FakeDevice final : public Device {
    public:
     using OnFree = std::function<void(const std::string& name)>;
 
-    Tensor(HostTensor host, WeightBudget::Reservation reservation, std::shared_ptr<std::atomic<int>> live,
-           OnFree on_free)
+    Tensor(HostTensor host, std::shared_ptr<std::atomic<int>> live, OnFree on_free)
         : DeviceTensor(std::move(host.type)),
           name_(std::move(host.name)),
           data_(std::move(host.data)),
-          reservation_(std::move(reservation)),
           live_(std::move(live)),
           on_free_(std::move(on_free)) {
       live_->fetch_add(1);
@@ -50,12 +49,17 @@ class FakeDevice final : public Device {
       live_->fetch_sub(1);
       if (on_free_) on_free_(name_);
     }
-    const std::string& data() const { return data_; }
+    const std::string& name() const { return name_; }
+    absl::string_view data() const { return data_.view(); }
+
+    absl::Status Read(int64_t offset, int64_t bytes, char* to) const override {
+      std::copy_n(data_.data() + offset, bytes, to);
+      return absl::OkStatus();
+    }
 
    private:
     const std::string name_;
-    const std::string data_;
-    const WeightBudget::Reservation reservation_;
+    const WeightBuffer data_;
     const std::shared_ptr<std::atomic<int>> live_;
     const OnFree on_free_;
   };
@@ -103,7 +107,7 @@ class FakeDevice final : public Device {
     changed_.NotifyAll();
   }
 
-  // What Run and Upload answer from now on, unless OK.
+  // What Run, Upload and Prepare answer from now on, unless OK.
   void FailRuns(absl::Status status) {
     MutexLock lock(mu_);
     run_status_ = std::move(status);
@@ -111,6 +115,10 @@ class FakeDevice final : public Device {
   void FailUploads(absl::Status status) {
     MutexLock lock(mu_);
     upload_status_ = std::move(status);
+  }
+  void FailPrepares(absl::Status status) {
+    MutexLock lock(mu_);
+    prepare_status_ = std::move(status);
   }
   // Called with the name of each tensor, uploaded from now on, when it is freed.
   void OnTensorFreed(Tensor::OnFree on_free) {
@@ -128,7 +136,7 @@ class FakeDevice final : public Device {
     MutexLock lock(mu_);
     return started_;
   }
-  // Names of the tensors uploaded, in that order; "name<-name" where a predecessor was given.
+  // Names of the tensors uploaded, in that order; "name<-name" where one was prepared like a predecessor.
   std::vector<std::string> uploads() const {
     MutexLock lock(mu_);
     return uploads_;
@@ -140,14 +148,25 @@ class FakeDevice final : public Device {
 
   const DeviceInfo& info() const override { return info_; }
 
-  absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, const DeviceTensor* predecessor,
-                                                             WeightBudget& budget) override {
-    auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
-    if (!reservation.ok()) return reservation.status();
+  absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override {
+    if (!tensor.data.charged()) {
+      auto reservation = budget.Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+      if (!reservation.ok()) return reservation.status();
+      tensor.data.Charge(*std::move(reservation));
+    }
     MutexLock lock(mu_);
     if (!upload_status_.ok()) return upload_status_;
-    uploads_.push_back(tensor.name + (predecessor == nullptr ? "" : "<-" + tensor.name));
-    return std::make_shared<Tensor>(std::move(tensor), std::move(*reservation), live_, on_free_);
+    uploads_.push_back(tensor.name);
+    return std::make_shared<Tensor>(std::move(tensor), live_, on_free_);
+  }
+
+  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) override {
+    MutexLock lock(mu_);
+    if (!prepare_status_.ok()) return prepare_status_;
+    if (predecessor == nullptr) return absl::OkStatus();
+    const auto at = std::find(uploads_.rbegin(), uploads_.rend(), static_cast<const Tensor&>(tensor).name());
+    if (at != uploads_.rend()) *at += "<-" + static_cast<const Tensor*>(predecessor)->name();
+    return absl::OkStatus();
   }
 
   Bytes WorkingBytes(const Wave& /*wave*/) const override { return Bytes(0); }
@@ -176,7 +195,7 @@ class FakeDevice final : public Device {
       report.readings = readings_;
     }
     if (!status.ok()) return status;
-    const std::string pattern = w == nullptr ? "none" : static_cast<const Tensor*>(w)->data().substr(0, 4);
+    const std::string pattern(w == nullptr ? "none" : static_cast<const Tensor*>(w)->data().substr(0, 4));
     c.clear();
     while (static_cast<int64_t>(c.size()) < wave.c_bytes.value()) c += pattern;
     c.resize(static_cast<size_t>(wave.c_bytes.value()));
@@ -229,6 +248,7 @@ class FakeDevice final : public Device {
   std::vector<std::string> uploads_ ABSL_GUARDED_BY(mu_);
   absl::Status run_status_ ABSL_GUARDED_BY(mu_);
   absl::Status upload_status_ ABSL_GUARDED_BY(mu_);
+  absl::Status prepare_status_ ABSL_GUARDED_BY(mu_);
   Tensor::OnFree on_free_ ABSL_GUARDED_BY(mu_);
   Readings readings_ ABSL_GUARDED_BY(mu_);
 };

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "runtime/mutex.h"
 #include "runtime/observer.h"
@@ -56,6 +57,10 @@ class RecordingObserver final : public RuntimeObserver {
     MutexLock lock(mu_);
     holds_.push_back({std::string(model), held});
   }
+  void OnLoadFailed(absl::string_view model, const absl::Status& why) override {
+    MutexLock lock(mu_);
+    failed_loads_.emplace_back(std::string(model), why);
+  }
   void OnStaged(int64_t bytes) override {
     MutexLock lock(mu_);
     staged_.push_back(bytes);
@@ -66,6 +71,7 @@ class RecordingObserver final : public RuntimeObserver {
   std::vector<std::pair<std::string, int64_t>> extent_pages() const { return Copy(extent_pages_); }
   std::vector<SwapEnded> swaps() const { return Copy(swaps_); }
   std::vector<HoldEnded> holds() const { return Copy(holds_); }
+  std::vector<std::pair<std::string, absl::Status>> failed_loads() const { return Copy(failed_loads_); }
   std::vector<int64_t> staged() const { return Copy(staged_); }
 
  private:
@@ -81,6 +87,7 @@ class RecordingObserver final : public RuntimeObserver {
   std::vector<std::pair<std::string, int64_t>> extent_pages_;
   std::vector<SwapEnded> swaps_;
   std::vector<HoldEnded> holds_;
+  std::vector<std::pair<std::string, absl::Status>> failed_loads_;
   std::vector<int64_t> staged_;
 };
 
