@@ -23,25 +23,25 @@ using ::testing::Pair;
 
 using WeightsTest = WeightsFixture;
 
-std::string Floats(size_t n, char c) { return std::string(4 * n, c); }
+std::string Filled(size_t n, char c) { return std::string(4 * n, c); }
 
 TEST_F(WeightsTest, AnUpdateBecomesTheNextVersion) {
   Make();
-  ASSERT_TRUE(Begin("u", "m", {WeightsFixture::Floats("w", 4), WeightsFixture::Floats("b", 2)}).ok());
+  ASSERT_TRUE(Begin("u", "m", {Floats("w", 4), Floats("b", 2)}).ok());
   EXPECT_EQ(weights().GetGauges().staged, 24);
-  ASSERT_TRUE(Stage("u", "b", Floats(2, 'b')).ok());
-  ASSERT_TRUE(Stage("u", "w", Floats(2, '2'), 8).ok());
+  ASSERT_TRUE(Stage("u", "b", Filled(2, 'b')).ok());
+  ASSERT_TRUE(Stage("u", "w", Filled(2, '2'), 8).ok());
   size_t missing = 0;
   EXPECT_THAT((*weights().FindUpdate("u"))->Missing(9, &missing)[0].missing, ElementsAre(ByteRange{0, 8}));
   EXPECT_EQ(missing, 1U);
-  ASSERT_TRUE(Stage("u", "w", Floats(2, '1')).ok());
+  ASSERT_TRUE(Stage("u", "w", Filled(2, '1')).ok());
   ASSERT_TRUE(Precommit("u").ok());
   ASSERT_TRUE(Precommit("u").ok()) << "asking again does nothing";
   EXPECT_EQ(VersionOf("m"), 0U);
   const auto result = Commit({"u"});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->updates[0].version, Version(1));
-  EXPECT_EQ(Read("m", "w"), Floats(2, '1') + Floats(2, '2'));
+  EXPECT_EQ(Read("m", "w"), Filled(2, '1') + Filled(2, '2'));
   EXPECT_EQ(weights().GetGauges().staged, 0);
   EXPECT_EQ(weights().GetGauges().committed, 24);
   EXPECT_THAT(observer_.staged(), ElementsAre(8, 16)) << "b, then w";
@@ -49,13 +49,13 @@ TEST_F(WeightsTest, AnUpdateBecomesTheNextVersion) {
 
 TEST_F(WeightsTest, UnchangedTensorsAreSharedAndRemovedOnesAreGone) {
   Make();
-  ASSERT_TRUE(Publish("one", "m", Floats(8, '1')).ok());
+  ASSERT_TRUE(Publish("one", "m", Filled(8, '1')).ok());
   BeginUpdateRequest request;
   request.model = "m";
   request.update_id = "two";
-  request.tensors = {WeightsFixture::Floats("b", 1)};
+  request.tensors = {Floats("b", 1)};
   ASSERT_TRUE(weights().BeginUpdate(request).ok());
-  ASSERT_TRUE(Stage("two", "b", Floats(1, 'b')).ok());
+  ASSERT_TRUE(Stage("two", "b", Filled(1, 'b')).ok());
   ASSERT_TRUE(Precommit("two").ok());
   const auto before = (*weights().FindModel("m"))->current();
   ASSERT_TRUE(Commit({"two"}).ok());
@@ -68,17 +68,17 @@ TEST_F(WeightsTest, UnchangedTensorsAreSharedAndRemovedOnesAreGone) {
   ASSERT_TRUE(Precommit("three").ok());
   ASSERT_TRUE(Commit({"three"}).ok());
   EXPECT_EQ((*weights().FindModel("m"))->current()->Find("w"), nullptr);
-  EXPECT_EQ(Read("m", "b"), Floats(1, 'b'));
+  EXPECT_EQ(Read("m", "b"), Filled(1, 'b'));
 }
 
 TEST_F(WeightsTest, PrecommitNamesEverythingThatIsWrongAndTheRestStays) {
   Make();
-  TensorManifestRequest digest = WeightsFixture::Floats("digest", 1);
+  TensorManifestRequest digest = Floats("digest", 1);
   digest.shards = {{0, 4, Digest::Of(Digest::Kind::kXxh3, "good").ToString(), 0}};
   TensorManifestRequest npy{"npy", 0, {}, {{0, 20, "", 1}}};
   ASSERT_TRUE(
-      Begin("u", "m", {WeightsFixture::Floats("short", 2), WeightsFixture::Floats("none", 2), digest, npy,
-                       WeightsFixture::Floats("whole", 1)})
+      Begin("u", "m", {Floats("short", 2), Floats("none", 2), digest, npy,
+                       Floats("whole", 1)})
           .ok());
   ASSERT_TRUE(Stage("u", "short", "1234").ok());
   ASSERT_TRUE(Stage("u", "digest", "evil").ok());
@@ -105,8 +105,8 @@ TEST_F(WeightsTest, NpyShardsAreCheckedAndJoined) {
     header += '\n';
     return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header + data;
   };
-  const std::string first = npy("1, 2", Floats(2, 'a'));
-  const std::string second = npy("2, 2", Floats(4, 'b'));
+  const std::string first = npy("1, 2", Filled(2, 'a'));
+  const std::string second = npy("2, 2", Filled(4, 'b'));
   TensorManifestRequest tensor{"w", ElementType::kF32, {3, 2}, {}};
   for (uint32_t rank = 0; rank < 2; ++rank) {
     const std::string& file = rank == 0 ? first : second;
@@ -119,16 +119,16 @@ TEST_F(WeightsTest, NpyShardsAreCheckedAndJoined) {
   EXPECT_EQ(update->Read("w", 1, 0, 100)->data, second.substr(0, 100)) << "shards read back as they were staged";
   ASSERT_TRUE(Precommit("u").ok());
   ASSERT_TRUE(Commit({"u"}).ok());
-  EXPECT_EQ(Read("m", "w"), Floats(2, 'a') + Floats(4, 'b'));
+  EXPECT_EQ(Read("m", "w"), Filled(2, 'a') + Filled(4, 'b'));
 }
 
 TEST_F(WeightsTest, TheLoserOfTwoUpdatesLearnsItAtOnceAndItsBytesAreFreed) {
   Make();
-  ASSERT_TRUE(Begin("a", "m", {WeightsFixture::Floats("w", 4)}).ok());
-  ASSERT_TRUE(Begin("b", "m", {WeightsFixture::Floats("w", 4)}).ok());
-  ASSERT_TRUE(Begin("c", "m", {WeightsFixture::Floats("w", 4)}).ok());
+  ASSERT_TRUE(Begin("a", "m", {Floats("w", 4)}).ok());
+  ASSERT_TRUE(Begin("b", "m", {Floats("w", 4)}).ok());
+  ASSERT_TRUE(Begin("c", "m", {Floats("w", 4)}).ok());
   for (const char* id : {"a", "b"}) {
-    ASSERT_TRUE(Stage(id, "w", Floats(4, *id)).ok());
+    ASSERT_TRUE(Stage(id, "w", Filled(4, *id)).ok());
     ASSERT_TRUE(Precommit(id).ok());
   }
   ASSERT_TRUE(Commit({"a"}).ok());
@@ -149,8 +149,8 @@ TEST_F(WeightsTest, TheLoserOfTwoUpdatesLearnsItAtOnceAndItsBytesAreFreed) {
 TEST_F(WeightsTest, SeveralModelsFlipTogetherOrNotAtAll) {
   Make();
   for (const char* id : {"a", "b"}) {
-    ASSERT_TRUE(Begin(id, id, {WeightsFixture::Floats("w", 1)}).ok());
-    ASSERT_TRUE(Stage(id, "w", Floats(1, *id)).ok());
+    ASSERT_TRUE(Begin(id, id, {Floats("w", 1)}).ok());
+    ASSERT_TRUE(Stage(id, "w", Filled(1, *id)).ok());
     ASSERT_TRUE(Precommit(id).ok());
   }
   // A wave of "b" in its first token, with a window that opens in the second.
@@ -177,8 +177,8 @@ TEST_F(WeightsTest, SeveralModelsFlipTogetherOrNotAtAll) {
 TEST_F(WeightsTest, ARepeatedCommitGetsTheFirstOutcome) {
   Make();
   for (const char* id : {"a", "b", "c"}) {
-    ASSERT_TRUE(Begin(id, id, {WeightsFixture::Floats("w", 1)}).ok());
-    ASSERT_TRUE(Stage(id, "w", Floats(1, *id)).ok());
+    ASSERT_TRUE(Begin(id, id, {Floats("w", 1)}).ok());
+    ASSERT_TRUE(Stage(id, "w", Filled(1, *id)).ok());
     ASSERT_TRUE(Precommit(id).ok());
   }
   ASSERT_TRUE(Commit({"a", "b"}).ok());
@@ -196,8 +196,8 @@ TEST_F(WeightsTest, ARepeatedCommitGetsTheFirstOutcome) {
 
 TEST_F(WeightsTest, TwoWhoCommitTheSameShareTheOutcomeAndOneMayLeave) {
   Make();
-  ASSERT_TRUE(Begin("u", "m", {WeightsFixture::Floats("w", 1)}).ok());
-  ASSERT_TRUE(Stage("u", "w", Floats(1, 'u')).ok());
+  ASSERT_TRUE(Begin("u", "m", {Floats("w", 1)}).ok());
+  ASSERT_TRUE(Stage("u", "w", Filled(1, 'u')).ok());
   ASSERT_TRUE(Precommit("u").ok());
   auto lease = (*weights().FindModel("m"))->Start({.number = WaveNumber(1),
                                                    .wave_id = "w",
@@ -230,8 +230,8 @@ TEST_F(WeightsTest, TwoWhoCommitTheSameShareTheOutcomeAndOneMayLeave) {
 
 TEST_F(WeightsTest, ACommitWhoseClientsAllLeaveIsGivenUp) {
   Make();
-  ASSERT_TRUE(Begin("u", "m", {WeightsFixture::Floats("w", 1)}).ok());
-  ASSERT_TRUE(Stage("u", "w", Floats(1, 'u')).ok());
+  ASSERT_TRUE(Begin("u", "m", {Floats("w", 1)}).ok());
+  ASSERT_TRUE(Stage("u", "w", Filled(1, 'u')).ok());
   ASSERT_TRUE(Precommit("u").ok());
   auto lease = (*weights().FindModel("m"))->Start({.number = WaveNumber(1),
                                                    .wave_id = "w",
@@ -251,10 +251,10 @@ TEST_F(WeightsTest, ACommitWhoseClientsAllLeaveIsGivenUp) {
 
 TEST_F(WeightsTest, AnUpdateNobodyNamesExpiresAndAPreparedOneStays) {
   Make();
-  ASSERT_TRUE(Begin("idle", "m", {WeightsFixture::Floats("w", 4)}).ok());
-  ASSERT_TRUE(Begin("prepared", "m", {WeightsFixture::Floats("w", 4)}).ok());
-  ASSERT_TRUE(Begin("busy", "n", {WeightsFixture::Floats("w", 4)}).ok());
-  ASSERT_TRUE(Stage("prepared", "w", Floats(4, 'p')).ok());
+  ASSERT_TRUE(Begin("idle", "m", {Floats("w", 4)}).ok());
+  ASSERT_TRUE(Begin("prepared", "m", {Floats("w", 4)}).ok());
+  ASSERT_TRUE(Begin("busy", "n", {Floats("w", 4)}).ok());
+  ASSERT_TRUE(Stage("prepared", "w", Filled(4, 'p')).ok());
   ASSERT_TRUE(Precommit("prepared").ok());
   BeginUpdateRequest short_lived;
   short_lived.model = "o";
@@ -289,9 +289,9 @@ TEST_F(WeightsTest, AnUpdateNobodyNamesExpiresAndAPreparedOneStays) {
 TEST_F(WeightsTest, WhatDoesNotFitIsRefusedBeforeAnythingIsReserved) {
   limits_.weight_bytes = 1000;
   Make();
-  ASSERT_TRUE(Begin("a", "m", {WeightsFixture::Floats("w", 200)}).ok());
+  ASSERT_TRUE(Begin("a", "m", {Floats("w", 200)}).ok());
   const absl::Status full =
-      Begin("b", "m", {WeightsFixture::Floats("x", 20), WeightsFixture::Floats("y", 40)}).status();
+      Begin("b", "m", {Floats("x", 20), Floats("y", 40)}).status();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetReason(full), "WEIGHT_MEMORY");
   EXPECT_EQ(weights().budget().reserved(WeightBudget::Kind::kContent), Bytes(800));
@@ -306,9 +306,9 @@ TEST_F(WeightsTest, KeptVersionsAreRolledBackToAndMakeRoom) {
   WeightsOptions options;
   options.keep_versions = 2;
   Make(options);
-  ASSERT_TRUE(Publish("one", "m", Floats(5, '1')).ok());
-  ASSERT_TRUE(Publish("two", "m", Floats(5, '2')).ok());
-  ASSERT_TRUE(Publish("three", "m", Floats(5, '3')).ok());
+  ASSERT_TRUE(Publish("one", "m", Filled(5, '1')).ok());
+  ASSERT_TRUE(Publish("two", "m", Filled(5, '2')).ok());
+  ASSERT_TRUE(Publish("three", "m", Filled(5, '3')).ok());
   EXPECT_EQ(weights().GetGauges().kept, 40);
   RollbackRequest request;
   request.model = "m";
@@ -317,10 +317,10 @@ TEST_F(WeightsTest, KeptVersionsAreRolledBackToAndMakeRoom) {
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->version, Version(4));
   EXPECT_EQ(back->restored_from, Version(1));
-  EXPECT_EQ(Read("m", "w"), Floats(5, '1'));
+  EXPECT_EQ(Read("m", "w"), Filled(5, '1'));
   EXPECT_EQ((*weights().FindModel("m"))->current()->label(), "label of one");
   // 60 of the 100 bytes are taken; these 60 need the older kept version to go.
-  ASSERT_TRUE(Begin("big", "n", {WeightsFixture::Floats("w", 15)}).ok());
+  ASSERT_TRUE(Begin("big", "n", {Floats("w", 15)}).ok());
   request.label.reset();
   request.version = 2;
   const absl::Status gone = Rollback(request).status();
@@ -337,8 +337,8 @@ TEST_F(WeightsTest, InPlaceNeedsAStateDirectory) {
 
 TEST_F(WeightsTest, ADeletedModelTakesItsUpdatesAlong) {
   Make();
-  ASSERT_TRUE(Publish("one", "m", Floats(5, '1')).ok());
-  ASSERT_TRUE(Begin("two", "m", {WeightsFixture::Floats("w", 4)}).ok());
+  ASSERT_TRUE(Publish("one", "m", Filled(5, '1')).ok());
+  ASSERT_TRUE(Begin("two", "m", {Floats("w", 4)}).ok());
   const auto model = *weights().FindModel("m");
   EXPECT_EQ(GetReason(weights().DeleteModel("m", 7).status()), "VERSION_MISMATCH");
   EXPECT_THAT(ViolationsOf(weights().DeleteModel("default", {}).status()), ElementsAre(Pair("model", "MODEL_NAME")));
@@ -376,23 +376,23 @@ TEST_F(WeightsTest, WhicheverAllocationFailsNothingIsLostAndNothingStays) {
       for (int attempt = 0; attempt < 2; ++attempt) {
         const std::string update = std::string(id) + std::to_string(attempt);
         TensorManifestRequest sharded{"s", ElementType::kF32, {2}, {{0, 4, "", 0}, {1, 4, "", 0}}};
-        ASSERT_TRUE(Begin(update, "m", {WeightsFixture::Floats("w", 4), sharded}).ok());
+        ASSERT_TRUE(Begin(update, "m", {Floats("w", 4), sharded}).ok());
         auto open = *weights().FindUpdate(update);
-        absl::Status status = Stage(update, "w", Floats(4, *id));
-        if (status.ok()) status = weights().Stage(*open, "s", 0, 0, Floats(1, *id));
-        if (status.ok()) status = weights().Stage(*open, "s", 1, 0, Floats(1, *id));
+        absl::Status status = Stage(update, "w", Filled(4, *id));
+        if (status.ok()) status = weights().Stage(*open, "s", 0, 0, Filled(1, *id));
+        if (status.ok()) status = weights().Stage(*open, "s", 1, 0, Filled(1, *id));
         if (status.ok()) status = Precommit(update);
         if (status.ok()) status = Commit({update}).status();
         if (status.ok()) break;
         EXPECT_EQ(attempt, 0) << "only one fails";
         EXPECT_EQ(GetReason(status), "WEIGHT_MEMORY") << status;
         if (*id == 't') {
-          EXPECT_EQ(Read("m", "w"), Floats(4, 'o')) << "the current version is untouched";
+          EXPECT_EQ(Read("m", "w"), Filled(4, 'o')) << "the current version is untouched";
         }
         ASSERT_TRUE(weights().Abort(update).ok());
         first = status;
       }
-      EXPECT_EQ(Read("m", "w"), Floats(4, *id));
+      EXPECT_EQ(Read("m", "w"), Filled(4, *id));
     }
     EXPECT_EQ(first.ok(), !failpoints.failed());
     clean = !failpoints.failed();
