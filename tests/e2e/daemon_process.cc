@@ -132,7 +132,7 @@ Ended RunDaemon(const std::vector<std::string>& flags) {
   return {status, (*process)->out(), (*process)->err()};
 }
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(std::vector<std::string> flags) {
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(std::vector<std::string> flags, std::string program) {
   std::unique_ptr<Daemon> daemon(new Daemon);
   daemon->ready_file_ = daemon->directory_ / "ready";
   if (!Names(flags, "--listen")) {
@@ -140,7 +140,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(std::vector<std::string> f
     flags.emplace_back("--listen=127.0.0.1:0");
   }
   flags.push_back(absl::StrCat("--ready-file=", daemon->ready_file_));
-  flags.insert(flags.begin(), kDaemonPath);
+  flags.insert(flags.begin(), program.empty() ? kDaemonPath : std::move(program));
   auto process = Process::Start(flags);
   if (!process.ok()) return process.status();
   daemon->process_ = *std::move(process);

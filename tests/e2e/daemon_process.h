@@ -84,7 +84,8 @@ class Daemon {
  public:
   // Returns once it serves; otherwise says what it printed. Where `flags` name no --listen it listens on a Unix
   // socket and a free loopback port.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(std::vector<std::string> flags = {});
+  // `program` is among the test's data; empty: bwrtd.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(std::vector<std::string> flags = {}, std::string program = "");
 
   pid_t pid() const { return process_->pid(); }
   const std::string& ready_file() const { return ready_file_; }  // Its path.

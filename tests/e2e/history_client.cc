@@ -98,6 +98,16 @@ bool IsGone(const absl::Status& status) {
 
 // ---- HistoryRecorder
 
+HistoryRecorder::HistoryRecorder(History so_far) : history_(std::move(so_far)) {
+  const auto after = [this](const HistoryInterval& time) { now_ = std::max(now_.load(), time.returned); };
+  for (const HistoryWave& wave : history_.waves) after(wave.time);
+  for (const HistoryRestart& restart : history_.restarts) after(restart.time);
+  for (const HistoryCommit& commit : history_.commits) {
+    after(commit.time);
+    for (const auto& part : commit.parts) last_value_ = std::max(last_value_.load(), part.value);
+  }
+}
+
 void HistoryRecorder::AddLocked() {
   ++count_;
   added_.notify_all();
@@ -137,20 +147,14 @@ void HistoryRecorder::Settle(size_t commit, Outcome outcome, const std::vector<u
   for (size_t i = 0; i < versions.size(); ++i) settled.parts[i].version = versions[i];
 }
 
-int64_t HistoryRecorder::count() const {
-  const std::lock_guard lock(mu_);
-  return count_;
-}
-
-void HistoryRecorder::Await(int64_t count) {
+void HistoryRecorder::Await(int64_t operations, const std::atomic<int>& running) {
   std::unique_lock lock(mu_);
-  added_.wait(lock, [&] { return count_ >= count || woken_; });
-  woken_ = false;
+  const int64_t end = count_ + operations;
+  added_.wait(lock, [&] { return count_ >= end || running == 0; });
 }
 
 void HistoryRecorder::Wake() {
   const std::lock_guard lock(mu_);
-  woken_ = true;
   added_.notify_all();
 }
 
@@ -274,7 +278,8 @@ absl::Status HistoryClient::Commit(const std::vector<Staged>& updates, SwapChoic
   return done.status();
 }
 
-absl::Status HistoryClient::SettleOpen() {
+absl::StatusOr<int> HistoryClient::SettleOpen() {
+  int failed = 0;
   for (const HistoryRecorder::Open& open : recorder_->TakeOpen()) {
     v1::CommitRequest request;
     for (const Staged& update : open.updates) request.add_update_ids(update.id);
@@ -282,13 +287,14 @@ absl::Status HistoryClient::SettleOpen() {
     const auto done = weights_.Commit(request);
     const Outcome outcome = OutcomeOf(done.status());
     if (outcome == Outcome::kUnknown) return done.status();
+    if (!done.ok()) ++failed;
     std::vector<uint64_t> versions;
     if (done.ok()) {
       for (const v1::CommittedUpdate& update : done->updates()) versions.push_back(update.version());
     }
     recorder_->Settle(open.commit, outcome, versions);
   }
-  return absl::OkStatus();
+  return failed;
 }
 
 }  // namespace bwrt::e2e

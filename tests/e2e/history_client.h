@@ -32,6 +32,10 @@ struct Staged {
 // Thread-safe. Outlives the clients that write into it, and the daemons.
 class HistoryRecorder {
  public:
+  HistoryRecorder() = default;
+  // Continues that one.
+  explicit HistoryRecorder(History so_far);
+
   // A clock of events: later calls get greater numbers.
   int64_t Now() { return ++now_; }
   uint64_t NewValue() { return ++last_value_; }
@@ -50,10 +54,8 @@ class HistoryRecorder {
   // What came of one after all.
   void Settle(size_t commit, HistoryCommit::Outcome outcome, const std::vector<uint64_t>& versions);
 
-  // Operations recorded.
-  int64_t count() const;
-  // Blocks until so many have been, or Wake has been called.
-  void Await(int64_t count);
+  // Blocks until so many more operations have been recorded, or `running` is 0; whoever sets that calls Wake.
+  void Await(int64_t operations, const std::atomic<int>& running);
   void Wake();
 
   History Take() const;
@@ -68,7 +70,6 @@ class HistoryRecorder {
   mutable std::mutex mu_;
   std::condition_variable added_;
   int64_t count_ = 0;
-  bool woken_ = false;
   History history_;
   std::vector<Open> open_;
 };
@@ -99,8 +100,8 @@ class HistoryClient {
   // Begins, stages in several chunks and prepares an update. `id` may be empty.
   absl::StatusOr<Staged> Prepare(const std::string& model, const std::string& id = "", bool in_place = false);
   absl::Status Commit(const std::vector<Staged>& updates, SwapChoice choice = {});
-  // Asks again for what was open when the last daemon ended.
-  absl::Status SettleOpen();
+  // Asks again for what was open when the last daemon ended; how many of these commits have failed after all.
+  absl::StatusOr<int> SettleOpen();
 
  private:
   HistoryRecorder* const recorder_;

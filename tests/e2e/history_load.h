@@ -35,6 +35,8 @@ class HistoryLoad {
   HistoryLoad(const HistoryLoad&) = delete;
   HistoryLoad& operator=(const HistoryLoad&) = delete;
 
+  // Waits until so many more operations have ended, or every client is done.
+  void Await(int64_t operations) { recorder_->Await(operations, running_); }
   // Waits until every client is done.
   void Join();
 

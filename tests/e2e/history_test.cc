@@ -71,7 +71,7 @@ TEST_F(HistoryTest, AcrossRestarts) {
     HistoryLoad load(
         daemon_->unix_address(), &recorder_,
         {.seed = 10 + i, .publishers = 3, .submitters = 3, .changes = 100, .waves = 1000, .in_place = true});
-    recorder_.Await(recorder_.count() + 100);
+    load.Await(100);
     HistoryRestart restart;
     restart.time.invoked = recorder_.Now();
     EXPECT_EQ(daemon_->Stop(), 0) << daemon_->log();
