@@ -48,16 +48,7 @@ absl::StatusOr<std::unique_ptr<Lease>> Model::Start(const WaveStart& wave) {
   {
     MutexLock lock(mu_);
     if (closed_) return ClosedModelError();
-    if (overdue_) {
-      ErrorDetails details;
-      details.reason = "MODEL_LOADING";
-      details.metadata = {{"model", name_}, {"version", absl::StrCat(current_->number().value())}};
-      details.retry_after = std::chrono::seconds(1);
-      return MakeError(absl::StatusCode::kUnavailable,
-                       absl::StrCat("model \"", name_, "\": version ", current_->number().value(),
-                                    " is being copied in place; retry soon"),
-                       details);
-    }
+    if (overdue_) return LoadingErrorLocked();
     if (paused_ || !MayStart(armed_ > 0, in_flight_.empty())) return lease;
     if (absl::Status status = CheckRequiredVersion(name_, wave.required_version, *current_); !status.ok()) {
       return status;
@@ -121,6 +112,17 @@ WindowSnapshot Model::SnapshotLocked() const {
   }
   snapshot.resting = resting_;
   return snapshot;
+}
+
+absl::Status Model::LoadingErrorLocked() const {
+  ErrorDetails details;
+  details.reason = "MODEL_LOADING";
+  details.metadata = {{"model", name_}, {"version", absl::StrCat(current_->number().value())}};
+  details.retry_after = std::chrono::seconds(1);
+  return MakeError(absl::StatusCode::kUnavailable,
+                   absl::StrCat("model \"", name_, "\": version ", current_->number().value(),
+                                " is being copied in place; retry soon"),
+                   details);
 }
 
 // As SnapshotLocked().IsOpen(), without copying: it runs at every token.
@@ -283,9 +285,10 @@ WeightVersion::Ptr Model::current() const {
   return current_;
 }
 
-std::pair<WeightVersion::Ptr, Version> Model::Base() const {
+absl::StatusOr<std::pair<WeightVersion::Ptr, Version>> Model::Base() const {
   MutexLock lock(mu_);
-  return {current_, last_.next()};
+  if (loading_) return LoadingErrorLocked();
+  return std::pair(current_, last_.next());
 }
 
 std::vector<KeptVersion> Model::kept() const {

@@ -101,8 +101,9 @@ class Model : public std::enable_shared_from_this<Model> {
   bool held_back() const { return held_back_.load(std::memory_order_relaxed); }
 
   WeightVersion::Ptr current() const;
-  // The current version and the number that the next one gets.
-  std::pair<WeightVersion::Ptr, Version> Base() const;
+  // The current version, to build on, and the number that the next one gets. UNAVAILABLE MODEL_LOADING while the
+  // current one is not whole: what were built on it would lack what is still being copied in.
+  absl::StatusOr<std::pair<WeightVersion::Ptr, Version>> Base() const;
   ModelStatus GetStatus() const;
   std::vector<KeptVersion> kept() const;
 
@@ -146,6 +147,7 @@ class Model : public std::enable_shared_from_this<Model> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ArmLocked(SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DisarmLocked(SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status LoadingErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginLoadingLocked(Time paused_at, Duration max_pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Tells scrapers, the wave queue and watchers what changed.

@@ -7,6 +7,13 @@
 
 namespace bwrt::runtime {
 
+namespace {
+
+// Between two looks at whether a version that is being copied in is whole.
+constexpr Duration kLoadingPoll = std::chrono::milliseconds(10);
+
+}  // namespace
+
 SwapEnd SwapEndOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kFailedPrecondition:
@@ -119,7 +126,10 @@ void WeightSwap::Build() {
     model = model_;
   }
   if (absl::Status status = CheckBaseOf(model.get()); !status.ok()) return fail(std::move(status));
-  const auto [base, number] = model->Base();
+  if (auto why = cancelled()) return fail(*std::move(why));
+  auto on = model->Base();
+  if (!on.ok()) return AwaitLoading(on.status());
+  const auto& [base, number] = *on;
   VersionChange change = change_;
   change.number = number;
   auto built = context_.builder->Build(name_, *base, std::move(change));
@@ -136,6 +146,15 @@ void WeightSwap::Build() {
   context_.line->Swap(std::move(request));
   // A cancellation that came before the swap entered the line found nothing to end.
   if (const auto why = cancelled()) context_.line->Cancel(ticket_.number, *why);
+}
+
+void WeightSwap::AwaitLoading(const absl::Status& why) {
+  const bool waits = options_.policy == SwapPolicy::kWaitForWindow;
+  const Time now = context_.clock->Now();
+  if (!waits || now >= arrival_ + options_.wait_timeout) return Finish(SwapEndOf(why), why);
+  context_.clock->SetAlarm(now + kLoadingPoll, [self = shared_from_this()] {
+    self->context_.executor->Post([self] { self->Build(); });
+  });
 }
 
 void WeightSwap::OnOutcome(const SwapOutcome& outcome) {

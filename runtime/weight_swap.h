@@ -78,6 +78,8 @@ class WeightSwap final : public Cancellable, public std::enable_shared_from_this
  private:
   void Prepare();  // On the executor: gather.
   void Build();    // On the executor: build and offer the next version.
+  // The current version can't be built on yet, for the reason given: tries again later, or gives up.
+  void AwaitLoading(const absl::Status& why);
   void OnOutcome(const SwapOutcome& outcome);
   void Finish(SwapEnd end, absl::StatusOr<SwapResult> result);
   absl::Status CheckBaseOf(const Model* model) const;

@@ -403,7 +403,11 @@ absl::StatusOr<PrepareReport> Weights::Precommit(const std::string& id, const st
   const auto model = models_.Find((*update)->model());
   WeightVersion::Ptr base = WeightVersion::Empty();
   Version number = base->number().next();
-  if (model.ok()) std::tie(base, number) = (*model)->Base();
+  if (model.ok()) {
+    auto on = (*model)->Base();
+    if (!on.ok()) return on.status();
+    std::tie(base, number) = *std::move(on);
+  }
   if (base->number() != (*update)->base()) {
     updates_.BaseMoved((*update)->model(), base->number());
     return CheckBase((*update)->base(), (*update)->model(), model.ok() ? model->get() : nullptr);
