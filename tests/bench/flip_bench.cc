@@ -1,0 +1,206 @@
+#include "tests/bench/flip_bench.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "runtime/cpu_tensor.h"
+#include "runtime/executor.h"
+#include "runtime/lease.h"
+#include "runtime/model.h"
+#include "runtime/observer.h"
+#include "runtime/swap.h"
+#include "runtime/swap_line.h"
+#include "runtime/system_clock.h"
+#include "runtime/weight_budget.h"
+#include "runtime/weight_memory.h"
+#include "runtime/weight_version.h"
+#include "tests/bench/require.h"
+#include "tests/bench/samples.h"
+
+namespace bwrt::bench {
+namespace {
+
+using runtime::Model;
+using runtime::WeightVersion;
+
+constexpr int kWarmUp = 20;
+constexpr size_t kPage = 4096;
+constexpr int kU8 = 6;
+
+class NoObserver final : public runtime::RuntimeObserver {
+ public:
+  void OnWaveEnd(const runtime::WaveEnd& /*end*/) override {}
+  void OnWaveRejected(absl::string_view /*reason*/) override {}
+  void OnExtentPages(absl::string_view /*outcome*/, int64_t /*pages*/) override {}
+  void OnSwapEnd(absl::string_view /*model*/, runtime::SwapEnd /*end*/, runtime::Duration /*waited*/) override {}
+  void OnHoldEnd(absl::string_view /*model*/, runtime::Duration /*held*/) override {}
+  void OnLoadFailed(absl::string_view /*model*/, const absl::Status& /*why*/) override {}
+  void OnStaged(int64_t /*bytes*/) override {}
+};
+
+// A thread that starts and retires waves without pause, and knows the longest Start that overlapped each interval.
+class WaveLoop {
+ public:
+  WaveLoop(Model* model, size_t intervals) : model_(model), worst_us_(intervals), thread_([this] { Run(); }) {}
+  ~WaveLoop() {
+    stop_.store(true);
+    thread_.join();
+  }
+  WaveLoop(const WaveLoop&) = delete;
+  WaveLoop& operator=(const WaveLoop&) = delete;
+
+  // Intervals follow each other; at least one wave has started in each.
+  void BeginInterval() { epoch_.fetch_add(1); }
+  void EndInterval() {
+    const int64_t begun = waves_.load();
+    while (waves_.load() == begun) std::this_thread::yield();
+    epoch_.fetch_add(1);
+  }
+
+  // Ends the thread.
+  std::vector<double> Finish() {
+    // A wave that has begun in the last interval has also ended in it or notes itself before the next one.
+    const int64_t begun = waves_.load();
+    while (waves_.load() < begun + 2) std::this_thread::yield();
+    return worst_us_;
+  }
+
+ private:
+  void Run() {
+    runtime::WaveStart wave;
+    wave.number = runtime::WaveNumber(1);
+    while (!stop_.load(std::memory_order_relaxed)) {
+      const uint64_t before = epoch_.load();
+      const Stopwatch watch;
+      auto lease = model_->Start(wave);
+      const double us = watch.seconds() * 1e6;
+      const uint64_t after = epoch_.load();
+      // Interval i is epoch 2i + 1.
+      for (uint64_t e = before | 1; e <= after; e += 2) worst_us_[e / 2] = std::max(worst_us_[e / 2], us);
+      (*lease)->Step(std::nullopt, 0);
+      (*lease)->Retire();
+      waves_.fetch_add(1);
+    }
+  }
+
+  Model* const model_;
+  std::vector<double> worst_us_;
+  std::atomic<uint64_t> epoch_{0};
+  std::atomic<int64_t> waves_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;  // Last: it uses all of the above.
+};
+
+class Versions {
+ public:
+  Versions(const FlipCase& flip_case, runtime::WeightBudget* budget, runtime::WeightMemory* memory)
+      : case_(flip_case), budget_(budget), memory_(memory) {}
+
+  // Fresh tensors in the place of all of `base`.
+  WeightVersion::Ptr Build(const WeightVersion& base) {
+    runtime::VersionChange change;
+    change.number = base.number().next();
+    change.replaces_all = true;
+    const runtime::TensorType type{*runtime::ElementType::FromWire(kU8), {case_.tensor_bytes}};
+    ++content_;
+    for (int i = 0; i < case_.tensors; ++i) {
+      runtime::HostTensor tensor;
+      tensor.name = absl::StrFormat("layer.%06d.weight", i);
+      tensor.type = type;
+      tensor.data = Require(memory_->Allocate(static_cast<size_t>(case_.tensor_bytes)));
+      Fill(&tensor.data);
+      std::string name = tensor.name;
+      change.put.push_back(
+          {std::move(name), runtime::Version(), Require(runtime::CpuTensor::Create(std::move(tensor), *budget_)), {}});
+    }
+    return base.With(std::move(change));
+  }
+
+ private:
+  // Alternating contents. All pages of a large buffer the first time, so that it is memory and not a promise of it.
+  void Fill(runtime::WeightBuffer* buffer) {
+    const int byte = content_ % 2;
+    if (buffer->size() >= kPage && touched_.insert(buffer->data()).second) {
+      std::memset(buffer->data(), byte, buffer->size());
+    } else {
+      std::memset(buffer->data(), byte, std::min(buffer->size(), kPage));
+    }
+  }
+
+  const FlipCase case_;
+  runtime::WeightBudget* const budget_;
+  runtime::WeightMemory* const memory_;
+  std::set<const char*> touched_;
+  int content_ = 0;
+};
+
+// Returns when nobody has `version` any more and its memory has been given back.
+void AwaitFreed(const std::weak_ptr<const WeightVersion>& version, runtime::Executor* reclaim) {
+  do {
+    reclaim->Flush();
+  } while (!version.expired());
+  reclaim->Flush();
+}
+
+}  // namespace
+
+FlipDelay MeasureFlips(const FlipCase& flip_case) {
+  runtime::SystemClock clock;
+  NoObserver observer;
+  const int64_t bytes = flip_case.tensor_bytes * flip_case.tensors;
+  runtime::WeightBudget budget(runtime::Bytes(4 * bytes));
+  runtime::WeightMemory memory(static_cast<size_t>(4 * bytes));
+  runtime::ThreadExecutor reclaim;
+  runtime::ThreadExecutor journal;
+  runtime::SwapLine line({}, {.clock = &clock,
+                              .executor = &reclaim,
+                              .journal_executor = &journal,
+                              .journal = nullptr,
+                              .observer = &observer,
+                              .failpoints = nullptr,
+                              .on_startable = [] {}});
+  const auto model = std::make_shared<Model>("bench", /*keep_versions=*/0, &line);
+  Versions versions(flip_case, &budget, &memory);
+
+  const int rounds = kWarmUp + flip_case.flips;
+  WaveLoop waves(model.get(), 2 * static_cast<size_t>(rounds));
+  for (int i = 0; i < rounds; ++i) {
+    WeightVersion::Ptr next = versions.Build(*model->current());
+    std::weak_ptr<const WeightVersion> replaced = model->current();
+    runtime::SwapOutcome outcome;
+    runtime::SwapRequest request;
+    request.ticket = line.NewTicket();
+    request.parts.push_back({model, std::move(next), std::nullopt});
+    request.done = [&](const runtime::SwapOutcome& done) { outcome = done; };
+    waves.BeginInterval();
+    line.Swap(std::move(request));  // Every wave's window is open, so that it flips inside the call.
+    AwaitFreed(replaced, &reclaim);
+    waves.EndInterval();
+    Require(outcome.kind == runtime::SwapOutcome::Kind::kFlipped, "a flip was refused");
+
+    WeightVersion::Ptr sham = versions.Build(*model->current());
+    replaced = sham;
+    waves.BeginInterval();
+    reclaim.Post([sham = std::move(sham)]() mutable { sham.reset(); });
+    AwaitFreed(replaced, &reclaim);
+    waves.EndInterval();
+  }
+  const std::vector<double> worst = waves.Finish();
+  std::vector<double> flips;
+  std::vector<double> shams;
+  for (size_t i = 2 * kWarmUp; i < worst.size(); i += 2) {
+    flips.push_back(worst[i]);
+    shams.push_back(worst[i + 1]);
+  }
+  return {Percentile(std::move(flips), 99), Percentile(std::move(shams), 99)};
+}
+
+}  // namespace bwrt::bench
