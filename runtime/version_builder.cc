@@ -1,10 +1,13 @@
 #include "runtime/version_builder.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
+#include "runtime/mutex.h"
 
 namespace bwrt::runtime {
 namespace {
@@ -12,6 +15,9 @@ namespace {
 // A tensor from here on is a blob of its own; smaller ones of one call share one, so that a hundred thousand biases
 // are not a hundred thousand files.
 constexpr size_t kOwnBlobFrom = size_t{1} << 20;
+
+// At a restart.
+constexpr size_t kLoadThreads = 8;
 
 const DeviceTensor* DeviceTensorOf(const NamedTensor* tensor) {
   return tensor == nullptr ? nullptr : tensor->tensor.get();
@@ -131,13 +137,30 @@ absl::StatusOr<VersionBuilder::Built> VersionBuilder::Build(const std::string& m
 
 absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Load(const std::vector<StoredTensor>& tensors,
                                                               const WeightVersion& near, bool lazily) const {
-  std::vector<NamedTensor> resident;
-  resident.reserve(tensors.size());
-  for (const StoredTensor& tensor : tensors) {
-    auto loaded = LoadOne(tensor, near, lazily);
-    if (!loaded.ok()) return loaded.status();
-    resident.push_back(*std::move(loaded));
-  }
+  std::vector<NamedTensor> resident(tensors.size());
+  std::atomic<size_t> next{0};
+  Mutex mu;
+  absl::Status failed;
+  const auto load = [&] {
+    for (size_t at = next++; at < tensors.size(); at = next++) {
+      auto loaded = LoadOne(tensors[at], near, lazily);
+      if (loaded.ok()) {
+        resident[at] = *std::move(loaded);
+        continue;
+      }
+      next = tensors.size();  // The others need not go on.
+      MutexLock lock(mu);
+      failed.Update(loaded.status());
+    }
+  };
+  // Touching fresh memory keeps a core busy. At a restart there are no waves that other threads could disturb.
+  const size_t threads =
+      lazily ? std::min<size_t>({kLoadThreads, std::thread::hardware_concurrency(), tensors.size()}) : 1;
+  std::vector<std::thread> others;
+  for (size_t i = 1; i < threads; ++i) others.emplace_back(load);
+  load();
+  for (std::thread& other : others) other.join();
+  if (!failed.ok()) return failed;
   return resident;
 }
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_cat.h"
 #include "runtime/cpu_tensor.h"
 #include "runtime/executor.h"
 #include "runtime/lease.h"
@@ -32,6 +32,7 @@ using runtime::Model;
 using runtime::WeightVersion;
 
 constexpr int kWarmUp = 20;
+constexpr int kShamEvery = 4;
 constexpr size_t kPage = 4096;
 constexpr int kU8 = 6;
 
@@ -113,7 +114,7 @@ class Versions {
     ++content_;
     for (int i = 0; i < case_.tensors; ++i) {
       runtime::HostTensor tensor;
-      tensor.name = absl::StrFormat("layer.%06d.weight", i);
+      tensor.name = absl::StrCat("layer.", absl::Dec(i, absl::kZeroPad6), ".weight");
       tensor.type = type;
       tensor.data = Require(memory_->Allocate(static_cast<size_t>(case_.tensor_bytes)));
       Fill(&tensor.data);
@@ -171,6 +172,7 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
   Versions versions(flip_case, &budget, &memory);
 
   const int rounds = kWarmUp + flip_case.flips;
+  std::vector<bool> is_sham;
   WaveLoop waves(model.get(), 2 * static_cast<size_t>(rounds));
   for (int i = 0; i < rounds; ++i) {
     WeightVersion::Ptr next = versions.Build(*model->current());
@@ -184,22 +186,22 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
     line.Swap(std::move(request));  // Every wave's window is open, so that it flips inside the call.
     AwaitFreed(replaced, &reclaim);
     waves.EndInterval();
+    is_sham.push_back(false);
     Require(outcome.kind == runtime::SwapOutcome::Kind::kFlipped, "a flip was refused");
 
+    if (i % kShamEvery != 0) continue;
     WeightVersion::Ptr sham = versions.Build(*model->current());
     replaced = sham;
     waves.BeginInterval();
     reclaim.Post([sham = std::move(sham)]() mutable { sham.reset(); });
     AwaitFreed(replaced, &reclaim);
     waves.EndInterval();
+    is_sham.push_back(true);
   }
   const std::vector<double> worst = waves.Finish();
   std::vector<double> flips;
   std::vector<double> shams;
-  for (size_t i = 2 * kWarmUp; i < worst.size(); i += 2) {
-    flips.push_back(worst[i]);
-    shams.push_back(worst[i + 1]);
-  }
+  for (size_t i = kWarmUp; i < is_sham.size(); ++i) (is_sham[i] ? shams : flips).push_back(worst[i]);
   return {Percentile(std::move(flips), 99), Percentile(std::move(shams), 99)};
 }
 

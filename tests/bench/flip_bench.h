@@ -16,7 +16,7 @@ struct FlipCase {
 // percentile.
 struct FlipDelay {
   double flip_p99_us = 0;
-  // The same of as many sham flips between them: a version is built and freed, but never made current.
+  // The same of sham flips between them: a version is built and freed, but never made current.
   double start_p99_us = 0;
 };
 

@@ -40,7 +40,8 @@ std::string Stager::Begin(const std::string& model) {
     v1::TensorManifest* tensor = request.add_tensors();
     tensor->set_name(names_[i]);
     tensor->set_dtype(U8);  // Opaque to the device: it makes no second layout of it.
-    tensor->add_shape(bytes_);
+    tensor->add_shape(bytes_ / chunk_bytes_);
+    tensor->add_shape(chunk_bytes_);
     v1::Shard* shard = tensor->add_shards();
     shard->set_bytes(static_cast<uint64_t>(bytes_));
     shard->set_digest(digests_[i]);
