@@ -129,6 +129,10 @@ std::string JsonValue::Describe() const {
 }
 
 absl::StatusOr<JsonValue> ParseJson(absl::string_view text) {
+  // The parser takes it for the end of the text, and what follows would be ignored.
+  if (const size_t zero = text.find('\0'); zero != absl::string_view::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("not JSON: a zero byte (byte ", zero + 1, ")"));
+  }
   Builder builder;
   // With a handler of our own the parser throws nothing and keeps its own stack.
   const bool parsed = nlohmann::json::sax_parse(text.begin(), text.end(), &builder);

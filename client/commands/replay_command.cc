@@ -86,11 +86,12 @@ void AddReplayCommand(CLI::App& app, Context& context) {
   command->add_option("--k", options.k, "Depth of every wave")->capture_default_str();
   AddDType(*command, "--dtype", &options.dtype, "Type of A and W: f32 (default), f16, bf16");
   AddDType(*command, "--c-dtype", &options.c_dtype, "Type of C: f32 (default) or that of A and W");
-  command->add_option("--seed", options.seed, "Of the operands")->capture_default_str();
+  command->add_option("--seed", options.seed, "Of the operands")->check(CheckUnsigned)->capture_default_str();
   command->add_flag("--verify", options.verify, "Compare each tile with a reference");
   command->add_option("--model", options.model, "Model whose weights and window the waves obey");
   command->add_option("--tensor", options.tensor, "Take W from this tensor of the model");
-  command->add_option("--tensor-seed", options.tensor_seed, "Seed the tensor was published with, to verify");
+  command->add_option("--tensor-seed", options.tensor_seed, "Seed the tensor was published with, to verify")
+      ->check(CheckUnsigned);
   command->add_option("--in-flight", options.in_flight, "Waves at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -339,8 +339,9 @@ void AddSubmitCommand(CLI::App& app, Context& context) {
   command->add_option("--file", flags->file, "Take the wave from a bwrt.v1.SubmitWaveRequest in JSON; - for stdin");
   command->add_option("--model", flags->model, "Model whose weights and window the wave obeys");
   command->add_option("--required-version", flags->required_version, "Refuse to run with another version");
-  command->add_option("--seed", flags->seed, "Of the operands drawn")->capture_default_str();
-  command->add_option("--tensor-seed", flags->tensor_seed, "Seed the tensor was published with, to verify");
+  command->add_option("--seed", flags->seed, "Of the operands drawn")->check(CheckUnsigned)->capture_default_str();
+  command->add_option("--tensor-seed", flags->tensor_seed, "Seed the tensor was published with, to verify")
+      ->check(CheckUnsigned);
   AddDuration(*command, "--timeout", &flags->timeout, "Deadline of the wave; default 60s");
   command->add_flag("--verify", flags->verify, "Compare C with a double-precision reference");
   command->add_option("--out", flags->out, "Write C's bytes to this file");

@@ -99,7 +99,9 @@ void AddWatchCommands(CLI::App& app, Context& context) {
   sample->add_option("--device", sample_flags->device, "Default: the first");
   CLI::Option* watch_flag = sample->add_flag("--watch", sample_flags->watch, "Go on sampling");
   AddDuration(*sample, "--interval", &sample_flags->interval, "With --watch; default 1s")->needs(watch_flag);
-  sample->add_option("--count", sample_flags->count, "With --watch: end after so many samples")->needs(watch_flag);
+  sample->add_option("--count", sample_flags->count, "With --watch: end after so many samples")
+      ->check(CheckUnsigned)
+      ->needs(watch_flag);
   sample->callback([&context, sample_flags] {
     context.command = [&context, sample_flags] { return RunSample(context, *sample_flags); };
   });

@@ -50,6 +50,11 @@ TEST(ParseJson, RefusesWhatIsNoJson) {
   }
 }
 
+TEST(ParseJson, AZeroByteIsNotTheEnd) {
+  EXPECT_FALSE(ParseJson(absl::string_view("{}\0garbage", 10)).ok());
+  EXPECT_FALSE(ParseJson(absl::string_view("{}\0", 3)).ok());
+}
+
 TEST(ParseJson, BoundsNesting) {
   const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_TRUE(ParseJson(nested(kMaxJsonDepth)).ok());
