@@ -196,6 +196,7 @@ void Model::BeginLoadingLocked(Time paused_at, Duration max_pause) {
 void Model::FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) {
   line_owner_->clock()->CancelAlarm(overdue_alarm_);
   RetireLocked(std::exchange(current_, std::move(whole)), effects);
+  committed_bytes_.store(current_->bytes().value(), std::memory_order_relaxed);
   paused_ = loading_ = overdue_ = false;
   const Duration paused = line_owner_->clock()->Now() - paused_at_;
   effects.calls.push_back(

@@ -59,7 +59,7 @@ struct SwapOutcome {
   SwapTicket ticket;
   std::vector<SwapFlip> flips;  // kFlipped: one a part.
   Duration waited{0};           // Since the ticket's arrival.
-  Duration paused{0};           // In place: since no wave of the models could start.
+  Duration paused{0};           // kFlipped in place: since no wave of the models could start.
 };
 
 using SwapCallback = std::function<void(const SwapOutcome&)>;

@@ -49,7 +49,7 @@ bool SwapLine::Cancel(uint64_t ticket, const absl::Status& why) {
     const Entry at = swaps_.find(ticket);
     if (at == swaps_.end()) return false;
     if (at->second.stage == Stage::kDeciding) {
-      at->second.cancelled = why;
+      if (!at->second.cancelled) at->second.cancelled = why;
       return true;
     }
     const std::vector<SwapPart> parts = at->second.request.parts;
@@ -106,7 +106,7 @@ bool SwapLine::AdvanceLocked(Entry at, SwapEffects& effects) {
     }
     // The last wave came to rest outside its window.
     UnpauseLocked(swap, effects);
-  } else if (!TurnLocked(swap)) {
+  } else if (swap.stage == Stage::kWaiting && !TurnLocked(swap)) {
     if (waits) {
       WaitLocked(at);
       return false;
@@ -136,7 +136,7 @@ bool SwapLine::AdvanceLocked(Entry at, SwapEffects& effects) {
     return false;
   }
   if (swap.request.in_place) {
-    PauseLocked(at);
+    PauseLocked(at, effects);
     const auto& parts = swap.request.parts;
     if (std::any_of(parts.begin(), parts.end(), [](const SwapPart& p) { return !p.model->IdleLocked(); })) return false;
   }
@@ -267,12 +267,15 @@ void SwapLine::DisarmLocked(Pending& swap, Hold next, SwapEffects& effects) {
 
 // ---------------------------------------------------------------------------------------- in place
 
-void SwapLine::PauseLocked(Entry at) {
+void SwapLine::PauseLocked(Entry at, SwapEffects& effects) {
   Pending& swap = at->second;
   swap.stage = Stage::kPausing;
   swap.paused_at = context_.clock->Now();
   swap.pause_alarm = Alarm(swap.paused_at + options_.max_pause, &SwapLine::OnPauseAlarm, at->first);
-  for (const SwapPart& part : swap.request.parts) part.model->paused_ = true;
+  for (const SwapPart& part : swap.request.parts) {
+    part.model->paused_ = true;
+    part.model->PublishLocked(effects);
+  }
 }
 
 void SwapLine::UnpauseLocked(Pending& swap, SwapEffects& effects) {
@@ -281,6 +284,7 @@ void SwapLine::UnpauseLocked(Pending& swap, SwapEffects& effects) {
   const Duration paused = context_.clock->Now() - swap.paused_at;
   for (const SwapPart& part : swap.request.parts) {
     part.model->paused_ = false;
+    part.model->PublishLocked(effects);
     effects.calls.push_back(
         [this, model = part.model, paused] { context_.observer->OnHoldEnd(model->name(), paused); });
   }
@@ -354,6 +358,7 @@ void SwapLine::FlipLocked(Entry at, SwapEffects& effects) {
   }
   Pending swap = RemoveLocked(at, effects);
   SwapOutcome outcome = Outcome(swap, SwapOutcome::Kind::kFlipped, absl::OkStatus());
+  if (swap.request.in_place) outcome.paused = context_.clock->Now() - swap.paused_at;
   for (SwapPart& part : swap.request.parts) {
     outcome.flips.push_back({part.model->current_->number(), part.next->number()});
     part.model->FlipLocked(std::move(part.next), part.manifest, effects);
@@ -415,7 +420,6 @@ SwapOutcome SwapLine::Outcome(const Pending& swap, SwapOutcome::Kind kind, absl:
   outcome.status = std::move(status);
   outcome.ticket = swap.request.ticket;
   outcome.waited = context_.clock->Now() - swap.request.ticket.arrival;
-  if (swap.request.in_place) outcome.paused = context_.clock->Now() - swap.paused_at;
   return outcome;
 }
 

@@ -122,7 +122,7 @@ class SwapLine {
 
   void WaitLocked(Entry at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);  // Sets the alarms of one that is going to wait.
   void DecideLocked(Entry at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void PauseLocked(Entry at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PauseLocked(Entry at, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void UnpauseLocked(Pending& swap, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FlipLocked(Entry at, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // It leaves without a flip.

@@ -89,25 +89,24 @@ absl::Status WeightSwap::CheckBaseOf(const Model* model) const {
 }
 
 void WeightSwap::Prepare() {
-  const auto fail = [this](absl::Status why) { Finish(SwapEndOf(why), std::move(why)); };
-  if (auto why = cancelled()) return fail(*std::move(why));
+  if (auto why = cancelled()) return Finish(*std::move(why));
   const auto existing = context_.models->Find(name_);
   const Model* const model = existing.ok() ? existing->get() : nullptr;
-  if (absl::Status status = CheckBaseOf(model); !status.ok()) return fail(std::move(status));
+  if (absl::Status status = CheckBaseOf(model); !status.ok()) return Finish(std::move(status));
   const WeightVersion::Ptr base = model != nullptr ? model->current() : WeightVersion::Empty();
   hold_ = context_.builder->HoldCollection();
   auto change = std::exchange(gather_, nullptr)(*base, model);
-  if (!change.ok()) return fail(change.status());
+  if (!change.ok()) return Finish(change.status());
   change_ = *std::move(change);
   for (const NamedTensor& tensor : change_.put) {
     if (tensor.version == Version()) staged_.Add(tensor.tensor->type().bytes().value());
   }
-  if (auto why = cancelled()) return fail(*std::move(why));
+  if (auto why = cancelled()) return Finish(*std::move(why));
 
   // Only now, so that a swap that fails leaves no empty model behind: a new model's window is open, so the flip
   // follows.
   auto created = context_.models->FindOrCreate(name_);
-  if (!created.ok()) return fail(created.status());
+  if (!created.ok()) return Finish(created.status());
   ticket_ = context_.line->NewTicket();
   ticket_.arrival = arrival_;
   {
@@ -119,21 +118,20 @@ void WeightSwap::Prepare() {
 }
 
 void WeightSwap::Build() {
-  const auto fail = [this](absl::Status why) { Finish(SwapEndOf(why), std::move(why)); };
   std::shared_ptr<Model> model;
   {
     MutexLock lock(mu_);
     model = model_;
   }
-  if (absl::Status status = CheckBaseOf(model.get()); !status.ok()) return fail(std::move(status));
-  if (auto why = cancelled()) return fail(*std::move(why));
+  if (absl::Status status = CheckBaseOf(model.get()); !status.ok()) return Finish(std::move(status));
+  if (auto why = cancelled()) return Finish(*std::move(why));
   auto on = model->Base();
   if (!on.ok()) return AwaitLoading(on.status());
   const auto& [base, number] = *on;
   VersionChange change = change_;
   change.number = number;
   auto built = context_.builder->Build(name_, *base, std::move(change));
-  if (!built.ok()) return fail(built.status());
+  if (!built.ok()) return Finish(built.status());
   SwapRequest request;
   request.ticket = ticket_;
   request.options = options_;
@@ -151,7 +149,7 @@ void WeightSwap::Build() {
 void WeightSwap::AwaitLoading(const absl::Status& why) {
   const bool waits = options_.policy == SwapPolicy::kWaitForWindow;
   const Time now = context_.clock->Now();
-  if (!waits || now >= arrival_ + options_.wait_timeout) return Finish(SwapEndOf(why), why);
+  if (!waits || now >= arrival_ + options_.wait_timeout) return Finish(why);
   context_.clock->SetAlarm(now + kLoadingPoll, [self = shared_from_this()] {
     self->context_.executor->Post([self] { self->Build(); });
   });
@@ -162,19 +160,20 @@ void WeightSwap::OnOutcome(const SwapOutcome& outcome) {
     case SwapOutcome::Kind::kBaseMoved:
       context_.executor->Post([self = shared_from_this(), ticket = outcome.ticket] {
         self->ticket_ = ticket;
-        if (auto why = self->cancelled()) return self->Finish(SwapEndOf(*why), *why);
+        if (auto why = self->cancelled()) return self->Finish(*std::move(why));
         self->Build();
       });
       return;
     case SwapOutcome::Kind::kFlipped:
-      return Finish(SwapEnd::kCommitted, SwapResult{name_, outcome.flips[0].previous, outcome.flips[0].version,
-                                                    change_.restored_from, outcome.waited, outcome.ticket.held});
+      return Finish(SwapResult{name_, outcome.flips[0].previous, outcome.flips[0].version, change_.restored_from,
+                               outcome.waited, outcome.ticket.held});
     case SwapOutcome::Kind::kFailed:
-      return Finish(SwapEndOf(outcome.status), outcome.status);
+      return Finish(outcome.status);
   }
 }
 
-void WeightSwap::Finish(SwapEnd end, absl::StatusOr<SwapResult> result) {
+void WeightSwap::Finish(absl::StatusOr<SwapResult> result) {
+  const SwapEnd end = result.ok() ? SwapEnd::kCommitted : SwapEndOf(result.status());
   // A client can make up names of models without end; observers hear only of those that exist.
   const bool exists = context_.models->Find(name_).ok();
   context_.observer->OnSwapEnd(exists ? absl::string_view(name_) : "(none)", end, context_.clock->Now() - arrival_);

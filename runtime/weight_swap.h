@@ -81,7 +81,7 @@ class WeightSwap final : public Cancellable, public std::enable_shared_from_this
   // The current version can't be built on yet, for the reason given: tries again later, or gives up.
   void AwaitLoading(const absl::Status& why);
   void OnOutcome(const SwapOutcome& outcome);
-  void Finish(SwapEnd end, absl::StatusOr<SwapResult> result);
+  void Finish(absl::StatusOr<SwapResult> result);
   absl::Status CheckBaseOf(const Model* model) const;
   std::optional<absl::Status> cancelled() const;
 

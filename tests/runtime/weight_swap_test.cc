@@ -545,13 +545,13 @@ TEST_F(WeightSwapTest, AVersionBuiltInVainIsFreedByTheExecutor) {
   });
   ASSERT_TRUE(Swapped(Weights("AAAA", SwapPolicy::kInWindow, "replaced")).ok());
   CloseWindow();
-  SwapRun& waiting = Swap(Weights("XXXX", SwapPolicy::kWaitForWindow, "x"));
-  ASSERT_TRUE(Swapped(Weights("BBBB", SwapPolicy::kWhenIdle, "replaced")).ok());
+  SwapRun& first = Swap(Weights("BBBB", SwapPolicy::kWaitForWindow, "replaced"));
+  SwapRun& second = Swap(Weights("XXXX", SwapPolicy::kWaitForWindow, "x"));
+  OpenWindow();  // On a lane: the first one flips, and with that the base of the second has moved.
+  ASSERT_TRUE(first.end.ready());
+  EXPECT_EQ(live_tensors_->load(), 3) << "what was replaced is not freed there";
   executor_.RunAll();
-  EXPECT_EQ(live_tensors_->load(), 3) << "the waiting version still has the replaced tensor";
-  OpenWindow();  // On a lane: the waiting swap's turn comes, and its base has moved.
-  executor_.RunAll();
-  ASSERT_TRUE(waiting.end.Get().ok());
+  ASSERT_TRUE(second.end.ready() && second.end.Get().ok());
   EXPECT_EQ(live_tensors_->load(), 2);
   EXPECT_THAT(freed_elsewhere->Get(), IsEmpty());
 }

@@ -60,6 +60,11 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.weights.memory_limit, 0u);
   EXPECT_TRUE(flags.weights.allow_when_idle);
   EXPECT_EQ(flags.weights.max_hold, 10s);
+  EXPECT_EQ(flags.weights.max_pause, 5s);
+  EXPECT_EQ(flags.weights.state_dir, "");
+  EXPECT_EQ(flags.weights.root, "");
+  EXPECT_EQ(flags.weights.keep_versions, 1u);
+  EXPECT_EQ(flags.weights.stage_bandwidth, 0u);
   EXPECT_EQ(flags.process.grace_period, 30s);
   EXPECT_EQ(flags.process.ready_file, "");
   EXPECT_EQ(flags.process.log_level, LogLevel::kInfo);
@@ -110,6 +115,8 @@ TEST(FlagsTest, Counts) {
   EXPECT_EQ(Error({"--max-models=0"}), "--max-models=0: must be a whole number from 1 to 10000");
   EXPECT_EQ(Good({"--queue-waves=1000000"}).waves.queue_waves, 1000000u);
   EXPECT_EQ(Error({"--queue-waves=1000001"}), "--queue-waves=1000001: must be a whole number from 1 to 1000000");
+  EXPECT_EQ(Good({"--keep-versions=0"}).weights.keep_versions, 0u);
+  EXPECT_EQ(Error({"--keep-versions=101"}), "--keep-versions=101: must be a whole number from 0 to 100");
   EXPECT_EQ(Good({"--lanes=64"}).waves.lanes, 64u);
   EXPECT_EQ(Error({"--lanes=65"}), "--lanes=65: must be a whole number from 0 to 64");
   for (const char* bad : {"-1", "1.5", "x", "1x", "99999999999999999999999"}) {
@@ -125,6 +132,9 @@ TEST(FlagsTest, Bytes) {
   EXPECT_NE(Error({"--queue-bytes=0"}).find("must be from 1048576"), std::string::npos);
   EXPECT_EQ(Good({"--weight-memory-limit=0"}).weights.memory_limit, 0u);
   EXPECT_EQ(Good({"--weight-memory-limit=1T"}).weights.memory_limit, uint64_t{1} << 40);
+  EXPECT_EQ(Good({"--stage-bandwidth=0"}).weights.stage_bandwidth, 0u);
+  EXPECT_EQ(Good({"--stage-bandwidth=1M"}).weights.stage_bandwidth, 1048576u);
+  EXPECT_NE(Error({"--stage-bandwidth=5K"}).find(", or 0"), std::string::npos);
   EXPECT_NE(Error({"--weight-memory-limit=5K"}).find(", or 0"), std::string::npos);
   EXPECT_EQ(Error({"--weight-memory-limit=99999999999T"}), "--weight-memory-limit=99999999999T: is too large");
   for (const char* bad : {"1MB", "M", "-1", "1.5G", "1m"}) {
@@ -136,6 +146,8 @@ TEST(FlagsTest, Durations) {
   EXPECT_EQ(Good({"--max-hold=5s"}).weights.max_hold, 5s);
   EXPECT_EQ(Good({"--max-hold=250ms"}).weights.max_hold, 250ms);
   EXPECT_EQ(Good({"--max-hold=0s"}).weights.max_hold, 0s);
+  EXPECT_EQ(Good({"--max-pause=2s"}).weights.max_pause, 2s);
+  EXPECT_EQ(Error({"--max-pause=11m"}), "--max-pause=11m: must be at most 600s");
   EXPECT_EQ(Good({"--grace-period=1.5m"}).process.grace_period, 90s);
   EXPECT_EQ(Good({"--grace-period=1h"}).process.grace_period, 1h);
   EXPECT_EQ(Error({"--max-hold=11m"}), "--max-hold=11m: must be at most 600s");
@@ -149,22 +161,26 @@ TEST(FlagsTest, Durations) {
 TEST(FlagsTest, Files) {
   EXPECT_EQ(Good({"--ready-file=/tmp/r"}).process.ready_file, "/tmp/r");
   EXPECT_EQ(Good({"--tile-whitelist=/tmp/w"}).waves.tile_whitelist_file, "/tmp/w");
+  EXPECT_EQ(Good({"--state-dir=/tmp/s"}).weights.state_dir, "/tmp/s");
+  EXPECT_EQ(Good({"--weights-root=/tmp/r"}).weights.root, "/tmp/r");
 }
 
 TEST(FlagsTest, HelpAndVersion) {
   EXPECT_TRUE(Good({"--version"}).version);
   const std::string help = Good({"--help"}).help;
-  for (const char* name :
-       {"--listen", "--insecure-listen", "--metrics", "--device", "--flagfile", "--ready-file", "--version",
-        "--log-level", "--shape-check", "--tile-whitelist", "--max-models", "--max-message-bytes", "--queue-waves",
-        "--queue-bytes", "--lanes", "--weight-memory-limit", "--allow-when-idle", "--max-hold", "--grace-period"}) {
+  for (const char* name : {"--listen",          "--insecure-listen", "--metrics",       "--device",
+                           "--flagfile",        "--ready-file",      "--version",       "--log-level",
+                           "--shape-check",     "--tile-whitelist",  "--max-models",    "--max-message-bytes",
+                           "--queue-waves",     "--queue-bytes",     "--lanes",         "--weight-memory-limit",
+                           "--allow-when-idle", "--max-hold",        "--grace-period",  "--max-pause",
+                           "--state-dir",       "--weights-root",    "--keep-versions", "--stage-bandwidth"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }
 
 TEST(FlagsTest, WhatIsNotAFlag) {
   EXPECT_NE(Error({"--no-such-flag=1"}).find("--no-such-flag"), std::string::npos);
-  EXPECT_NE(Error({"--state-dir=/tmp"}).find("--state-dir"), std::string::npos);
+  EXPECT_NE(Error({"--state-directory=/tmp"}).find("--state-directory"), std::string::npos);
   EXPECT_NE(Error({"word"}).find("word"), std::string::npos);
   EXPECT_NE(Error({"--lanes"}).find("--lanes"), std::string::npos);
   for (const char* name : {"--lanes=", "--ready-file=", "--max-hold=", "--queue-bytes=", "--listen="}) {
