@@ -18,6 +18,7 @@
 #include "runtime/system_clock.h"
 #include "tests/support/history.h"
 #include "tests/support/one_shot.h"
+#include "tests/support/unobserved.h"
 #include "tests/support/wave_request_builder.h"
 
 namespace bwrt::runtime {
@@ -73,17 +74,6 @@ class TileDevice final : public Device {
 
  private:
   const DeviceInfo info_ = {"tiles", "a device for a test", {kernels::DType::kF32}, {"none"}};
-};
-
-class Unobserved final : public RuntimeObserver {
- public:
-  void OnWaveEnd(const WaveEnd& /*end*/) override {}
-  void OnWaveRejected(absl::string_view /*reason*/) override {}
-  void OnExtentPages(absl::string_view /*outcome*/, int64_t /*pages*/) override {}
-  void OnSwapEnd(absl::string_view /*model*/, SwapEnd /*end*/, Duration /*waited*/) override {}
-  void OnHoldEnd(absl::string_view /*model*/, Duration /*held*/) override {}
-  void OnLoadFailed(absl::string_view /*model*/, const absl::Status& /*why*/) override {}
-  void OnStaged(int64_t /*bytes*/) override {}
 };
 
 class TornWaveTest : public testing::Test {
