@@ -15,19 +15,19 @@ constexpr Duration kLoadRetry = std::chrono::seconds(1);
 
 }  // namespace
 
-UpdateCommit::UpdateCommit(Context context, Updates updates, SwapOptions options, std::function<void()> on_end)
+UpdateCommit::UpdateCommit(Context context, Updates updates, SwapOptions options, std::function<void()> on_outcome,
+                           std::function<void()> on_end)
     : context_(context),
       updates_(std::move(updates)),
       options_(options),
       arrival_(context.clock->Now()),
+      on_outcome_(std::move(on_outcome)),
       on_end_(std::move(on_end)) {}
 
-bool UpdateCommit::Join(CommitDone done, uint64_t* number) {
+uint64_t UpdateCommit::Join(CommitDone done) {
   MutexLock lock(mu_);
-  if (ended_) return false;
-  *number = ++last_waiting_;
-  waiting_.emplace(*number, std::move(done));
-  return true;
+  waiting_.emplace(++last_waiting_, std::move(done));
+  return last_waiting_;
 }
 
 void UpdateCommit::Leave(uint64_t number, const absl::Status& why) {
@@ -87,7 +87,7 @@ absl::Status UpdateCommit::Enter(SwapRequest* request) {
     models_.push_back(*std::move(model));
   }
   if (context_.builder->durable()) {
-    decision.id = context_.builder->state()->NextDecisionId();
+    decision.id = decision_ = context_.builder->state()->NextDecisionId();
     request->decision = std::move(decision);
   }
   return absl::OkStatus();
@@ -121,7 +121,8 @@ void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
     result_.held = outcome.ticket.held;
     paused_from_ = context_.clock->Now() - outcome.paused;
     bool whole = true;
-    const uint64_t group = outcome.ticket.number;
+    // Of these two, only decisions are counted on after a restart, which brings back the groups before it.
+    const uint64_t group = decision_ != 0 ? decision_ : outcome.ticket.number;
     for (size_t i = 0; i < updates_.size(); ++i) {
       const SwapFlip& flip = outcome.flips[i];
       updates_[i]->FinishCommit(group, flip.previous, flip.version);
@@ -190,10 +191,14 @@ void UpdateCommit::Finish(const absl::StatusOr<CommitResult>& result, SwapEnd en
   }
   prepared_.clear();
   models_.clear();
+  Answer(result);
+}
+
+void UpdateCommit::Answer(const absl::StatusOr<CommitResult>& result) {
+  on_outcome_();
   std::map<uint64_t, CommitDone> waiting;
   {
     MutexLock lock(mu_);
-    ended_ = true;
     ticket_ = 0;
     waiting.swap(waiting_);
   }

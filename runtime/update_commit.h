@@ -60,11 +60,13 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
   };
   using Updates = std::vector<std::shared_ptr<Update>>;
 
-  // `on_end` is called once, when it has ended and all who waited have been told.
-  UpdateCommit(Context context, Updates updates, SwapOptions options, std::function<void()> on_end);
+  // `on_outcome` is called once, when the outcome is certain and its updates show it: from then on nobody may join.
+  // `on_end` when all who waited have been told.
+  UpdateCommit(Context context, Updates updates, SwapOptions options, std::function<void()> on_outcome,
+               std::function<void()> on_end);
 
-  // Adds somebody who waits for the outcome, under a number that Leave takes. False when it has ended already.
-  bool Join(CommitDone done, uint64_t* number);
+  // Adds somebody who waits for the outcome; the number that Leave takes.
+  uint64_t Join(CommitDone done);
   // Tells one of them `why` now. When nobody is left the commit is given up, unless it has taken effect.
   void Leave(uint64_t number, const absl::Status& why);
   // Gives it up, unless it has taken effect.
@@ -72,6 +74,8 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
 
   // After the first Join.
   void Start();
+  // Instead of Start: tells what an earlier commit came to.
+  void Answer(const absl::StatusOr<CommitResult>& result);
 
  private:
   absl::Status Enter(SwapRequest* request);
@@ -84,13 +88,15 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
   const Updates updates_;
   const SwapOptions options_;
   const Time arrival_;
+  const std::function<void()> on_outcome_;
   const std::function<void()> on_end_;
 
   // Used by one step at a time.
   std::vector<std::shared_ptr<Model>> models_;
   std::vector<PreparedVersion> prepared_;
   CommitResult result_;
-  size_t loaded_ = 0;  // Of prepared_.
+  uint64_t decision_ = 0;  // In the state directory; 0 without one.
+  size_t loaded_ = 0;      // Of prepared_.
   Time paused_from_;
 
   Mutex mu_;
@@ -98,7 +104,6 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
   uint64_t last_waiting_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t ticket_ ABSL_GUARDED_BY(mu_) = 0;
   std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mu_);
-  bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace bwrt::runtime

@@ -299,10 +299,6 @@ absl::StatusOr<Weights::Leave> Weights::Commit(const CommitRequest& request, Com
   }
   if (!bad.empty()) return bad.Take("commit");
   if (absl::Status status = CheckPolicy(options.policy, options_.swaps.allow_when_idle); !status.ok()) return status;
-  if (auto earlier = EarlierOutcome(updates)) {
-    done(*std::move(earlier));
-    return Leave([](const absl::Status&) {});
-  }
 
   const std::vector<std::string> key(ids.begin(), ids.end());
   if (absl::Status status = Admit(); !status.ok()) return status;
@@ -314,15 +310,15 @@ absl::StatusOr<Weights::Leave> Weights::Commit(const CommitRequest& request, Com
                                       .builder = &builder_,
                                       .observer = context_.observer,
                                       .failpoints = context_.failpoints};
-  const auto ended = [this, key] {
-    {
-      MutexLock lock(mu_);
-      commits_.erase(key);
-    }
+  const auto decided = [this, key] {
+    MutexLock lock(mu_);
+    commits_.erase(key);
+  };
+  const auto ended = [this] {
     TidyAfter({}, /*flipped=*/true);
     EndOne();
   };
-  auto commit = std::make_shared<UpdateCommit>(context, std::move(updates), options, ended);
+  auto commit = std::make_shared<UpdateCommit>(context, updates, options, decided, ended);
   uint64_t number = 0;
   bool first = false;
   {
@@ -331,12 +327,15 @@ absl::StatusOr<Weights::Leave> Weights::Commit(const CommitRequest& request, Com
     const auto [at, inserted] = commits_.emplace(key, commit);
     first = inserted;
     commit = at->second;
-    commit->Join(std::move(done), &number);  // It has not ended: it would not be in here.
+    number = commit->Join(std::move(done));
   }
-  if (first) {
-    commit->Start();
-  } else {
+  // Only now: whoever committed just these before, and is not in there any more, has left its outcome in them.
+  if (!first) {
     EndOne();
+  } else if (auto earlier = EarlierOutcome(updates)) {
+    commit->Answer(*earlier);
+  } else {
+    commit->Start();
   }
   return Leave([commit = std::weak_ptr<UpdateCommit>(commit), number](const absl::Status& why) {
     if (const auto pending = commit.lock()) pending->Leave(number, why);
