@@ -22,6 +22,11 @@ absl::Status UnknownTensor(absl::string_view tensor, const char* why) {
                    absl::StrCat("tensor=", Quoted(tensor), ": ", why));
 }
 
+absl::Status NoSuchTensor(absl::string_view tensor) {
+  return MakeError(absl::StatusCode::kNotFound, "TENSOR_NOT_FOUND",
+                   absl::StrCat("tensor=", Quoted(tensor), ": the update has no such tensor"));
+}
+
 absl::Status CancelledError() {
   return MakeError(absl::StatusCode::kCancelled, "CANCELLED", "the client went away; the update stays open");
 }
@@ -503,7 +508,7 @@ absl::StatusOr<Update::Slice> Update::Read(const std::string& name, std::optiona
     MutexLock lock(mu_);
     if (prepared_ && !rank) {
       const NamedTensor* tensor = prepared_->next->Find(name);
-      if (tensor == nullptr) return UnknownTensor(name, "the update has no such tensor");
+      if (tensor == nullptr) return NoSuchTensor(name);
       resident = tensor->tensor;
       slice.type = resident->type();
       slice.total = slice.type.bytes().value();
@@ -511,7 +516,7 @@ absl::StatusOr<Update::Slice> Update::Read(const std::string& name, std::optiona
       return StateErrorLocked();
     } else {
       const auto at = tensors_.find(name);
-      if (at == tensors_.end()) return UnknownTensor(name, "the update has no such tensor");
+      if (at == tensors_.end()) return NoSuchTensor(name);
       const Tensor& tensor = at->second;
       if (!rank && (tensor.shards.size() > 1 || tensor.plan.shards[0].npy)) {
         return MakeError(absl::StatusCode::kFailedPrecondition, "UPDATE_INCOMPLETE",
