@@ -91,7 +91,8 @@ class VersionBuilder {
                               const std::vector<StoredTensor>& absent = {}) const;
 
   // The tensors of a stored version, made resident: those that `near` has already are shared, the others read from the
-  // state directory and checked. `lazily`: without the layouts that waves want; see Prepare.
+  // state directory and checked. `lazily`: without the layouts that waves want; see Prepare. Otherwise with them, where
+  // there is room.
   absl::StatusOr<std::vector<NamedTensor>> Load(const std::vector<StoredTensor>& tensors, const WeightVersion& near,
                                                 bool lazily = false) const;
 
