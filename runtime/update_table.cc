@@ -116,16 +116,16 @@ std::vector<std::shared_ptr<Update>> UpdateTable::All() const {
 }
 
 absl::Status UpdateTable::End(Update& update, UpdateState state) {
-  const bool prepared = update.state() == UpdateState::kPrepared;
   Reach(context_.failpoints, "abort.begin");
-  if (prepared && context_.builder->durable()) {
-    // First the record: a restart must not bring back what the client was told is gone.
-    if (absl::Status status = context_.builder->state()->Drop(update.id()); !status.ok()) return status;
-  }
   if (!update.End(state)) return update.StateError();
-  if (context_.builder->durable()) context_.builder->state()->Collect();
+  absl::Status dropped;
+  if (context_.builder->durable()) {
+    // Only now nothing can prepare or commit it any more. Who asked for it is told when no restart brings it back.
+    dropped = context_.builder->state()->Drop(update.id());
+    context_.builder->state()->Collect();
+  }
   on_end_(update.model());
-  return absl::OkStatus();
+  return dropped;
 }
 
 absl::Status UpdateTable::Abort(Update& update) {
