@@ -53,6 +53,12 @@ class Variable {
   const char* const name_;
 };
 
+// Stops a daemon whose clients have gone: it would wait a moment for their connections.
+void Stop(Daemon& daemon, std::unique_ptr<HistoryClient> client) {
+  client.reset();
+  EXPECT_EQ(daemon.Stop(), 0) << daemon.log();
+}
+
 // A wave that keeps its model from being idle, for a second at least. Stopped when destroyed.
 class Occupation {
  public:
@@ -98,19 +104,19 @@ class CrashTest : public testing::Test {
     HistoryRecorder recorder;
     auto daemon = Start(prepared_->state.path());
     ASSERT_TRUE(daemon.ok()) << daemon.status();
-    HistoryClient client((*daemon)->unix_address(), &recorder);
+    auto client = std::make_unique<HistoryClient>((*daemon)->unix_address(), &recorder);
     for (const char* model : kHistoryModels) {
-      ASSERT_TRUE(client.SetWeights(model).ok());
-      ASSERT_TRUE(client.SetWeights(model).ok());
+      ASSERT_TRUE(client->SetWeights(model).ok());
+      ASSERT_TRUE(client->SetWeights(model).ok());
     }
-    const auto beside = client.Prepare("c", "beside");
+    const auto beside = client->Prepare("c", "beside");
     ASSERT_TRUE(beside.ok()) << beside.status();
-    ASSERT_TRUE(client.SetWeights("d").ok());
-    const auto in_place = client.Prepare("d", "in-place", /*in_place=*/true);
+    ASSERT_TRUE(client->SetWeights("d").ok());
+    const auto in_place = client->Prepare("d", "in-place", /*in_place=*/true);
     ASSERT_TRUE(in_place.ok()) << in_place.status();
     prepared_->updates = {*beside, *in_place};
     prepared_->history = recorder.Take();
-    ASSERT_EQ((*daemon)->Stop(), 0);
+    Stop(**daemon, std::move(client));
   }
   static void TearDownTestSuite() {
     delete prepared_;
@@ -181,25 +187,25 @@ void CrashTest::CheckRestarted(const std::string& state, HistoryRecorder& record
   ASSERT_TRUE(daemon.ok()) << daemon.status();
   restart.time.returned = recorder.Now();
   recorder.Add(restart);
-  HistoryClient client((*daemon)->unix_address(), &recorder);
-  for (const char* model : kHistoryModels) EXPECT_TRUE(client.RunWave(model).ok());
-  const auto failed = client.SettleOpen();
+  auto client = std::make_unique<HistoryClient>((*daemon)->unix_address(), &recorder);
+  for (const char* model : kHistoryModels) EXPECT_TRUE(client->RunWave(model).ok());
+  const auto failed = client->SettleOpen();
   ASSERT_TRUE(failed.ok()) << client::FormatError(failed.status());
   EXPECT_EQ(*failed, 0) << "nothing else was committed: what was prepared can be";
   for (const Staged& update : prepared_->updates) {
-    const auto found = client.weights().Get(update.id);
+    const auto found = client->weights().Get(update.id);
     ASSERT_TRUE(found.ok()) << client::FormatError(found.status());
     EXPECT_EQ(found->info().state(), v1::PREPARED) << update.id;
-    const absl::Status committed = client.Commit({update});
+    const absl::Status committed = client->Commit({update});
     EXPECT_TRUE(committed.ok()) << update.id << ": " << client::FormatError(committed);
-    EXPECT_TRUE(client.RunWave(update.model).ok());
+    EXPECT_TRUE(client->RunWave(update.model).ok());
   }
   for (const char* model : kHistoryModels) {
-    EXPECT_TRUE(client.SetWeights(model).ok());
-    EXPECT_TRUE(client.RunWave(model).ok());
+    EXPECT_TRUE(client->SetWeights(model).ok());
+    EXPECT_TRUE(client->RunWave(model).ok());
   }
   EXPECT_THAT(FindContradictions(recorder.Take()), IsEmpty()) << (*daemon)->log();
-  EXPECT_EQ((*daemon)->Stop(), 0) << (*daemon)->log();
+  Stop(**daemon, std::move(client));
 }
 
 TEST_F(CrashTest, TheScriptReachesEveryStep) {
@@ -211,10 +217,10 @@ TEST_F(CrashTest, TheScriptReachesEveryStep) {
   {
     auto daemon = Start(state, kMortal);
     ASSERT_TRUE(daemon.ok()) << daemon.status();
-    HistoryClient client((*daemon)->unix_address(), &recorder);
-    const absl::Status done = Script(client);
+    auto client = std::make_unique<HistoryClient>((*daemon)->unix_address(), &recorder);
+    const absl::Status done = Script(*client);
     EXPECT_TRUE(done.ok()) << client::FormatError(done);
-    EXPECT_EQ((*daemon)->Stop(), 0);
+    Stop(**daemon, std::move(client));
   }
   const std::vector<std::string> reached = absl::StrSplit(ReadAll(directory / "trace"), '\n', absl::SkipEmpty());
   EXPECT_THAT(reached, UnorderedElementsAreArray(runtime::AllSteps()));
@@ -289,12 +295,12 @@ TEST_F(CrashTest, AtAnyTimeUnderLoad) {
   }
   auto daemon = Start(state.path());
   ASSERT_TRUE(daemon.ok()) << daemon.status();
-  HistoryClient client((*daemon)->unix_address(), &recorder);
-  for (const char* model : kHistoryModels) EXPECT_TRUE(client.RunWave(model).ok());
+  auto client = std::make_unique<HistoryClient>((*daemon)->unix_address(), &recorder);
+  for (const char* model : kHistoryModels) EXPECT_TRUE(client->RunWave(model).ok());
   EXPECT_THAT(FindContradictions(recorder.Take()), IsEmpty());
   EXPECT_GT(recorder.Count(Outcome::kOk), kills);
   EXPECT_GT(recorder.Count(Outcome::kUnknown), 0) << "no commit was cut off";
-  EXPECT_EQ((*daemon)->Stop(), 0);
+  Stop(**daemon, std::move(client));
 }
 
 }  // namespace
