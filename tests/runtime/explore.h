@@ -12,9 +12,9 @@
 
 namespace bwrt::runtime {
 
-// A Run is made of a Config and has Enabled(Action), Do(Action), Key() (everything that can influence what happens next)
-// and Finish(), which ends it. States with the same key are visited once, so that all interleavings are covered without
-// enumerating them one by one. Stops at the first failure. Returns how many states there are.
+// A Run is made of a Config and has Enabled(Action), Do(Action), Key() (everything that can influence what happens
+// next) and Finish(), which ends it. States with the same key are visited once, so that all interleavings are covered
+// without enumerating them one by one. Stops at the first failure. Returns how many states there are.
 template <typename Run, typename Config, typename Action>
 size_t Explore(const Config& config, const std::vector<Action>& actions) {
   std::set<std::string> seen;
