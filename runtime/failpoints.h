@@ -1,5 +1,5 @@
-// Failpoints: named steps at which a test may stop the process, make it wait, or make a step fail. The daemon that is shipped has
-// none: its pointer is null.
+// Failpoints: named steps at which a test may stop the process, make it wait, or make a step fail. The daemon that is
+// shipped has none: its pointer is null.
 #ifndef BWRT_RUNTIME_FAILPOINTS_H_
 #define BWRT_RUNTIME_FAILPOINTS_H_
 

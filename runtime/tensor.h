@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "runtime/element_type.h"
+#include "runtime/error.h"
 #include "runtime/ids.h"
 #include "runtime/weight_memory.h"
 
@@ -47,8 +48,23 @@ class DeviceTensor {
   // within type().bytes(). An error when the device fails.
   virtual absl::Status Read(int64_t offset, int64_t bytes, char* to) const = 0;
 
+  // False for one that only stands for what is still to come (AbsentTensor).
+  virtual bool resident() const { return true; }
+
  private:
   const TensorType type_;
+};
+
+// A tensor of a version that is being copied in place: its type is known, its bytes are not there yet. No wave ever
+// leases a version that has one.
+class AbsentTensor final : public DeviceTensor {
+ public:
+  using DeviceTensor::DeviceTensor;
+  absl::Status Read(int64_t /*offset*/, int64_t /*bytes*/, char* /*to*/) const override {
+    return MakeError(absl::StatusCode::kUnavailable, "MODEL_LOADING",
+                     "the tensor is being copied in place; retry soon");
+  }
+  bool resident() const override { return false; }
 };
 
 }  // namespace bwrt::runtime

@@ -121,7 +121,7 @@ absl::StatusOr<std::shared_ptr<Update>> Update::Create(const Context& context, U
     update->tensors_.emplace(reserved->plan.name, *std::move(reserved));
   }
   update->tensor_count_ = static_cast<int64_t>(update->tensors_.size());
-  update->staged_.Set(update->bytes_);
+  update->CountStagedLocked();
   update->hold_ = context.builder->HoldCollection();
   return update;
 }
@@ -142,11 +142,7 @@ std::shared_ptr<Update> Update::Restored(const Context& context, const StoredUpd
     ++update->tensor_count_;
     update->bytes_ += tensor->tensor->type().bytes().value();
   }
-  update->staged_.Set(update->bytes_);
-  for (const StoredTensor& tensor : prepared.absent) {
-    ++update->tensor_count_;
-    update->bytes_ += tensor.where.bytes;
-  }
+  update->CountStagedLocked();
   update->prepared_ = std::move(prepared);
   return update;
 }
@@ -159,6 +155,9 @@ std::shared_ptr<Update> Update::RestoredCommitted(const Context& context, const 
   update->FinishCommit(outcome.decision, outcome.previous, outcome.version);
   return update;
 }
+
+// In place, what is staged takes no memory.
+void Update::CountStagedLocked() { staged_.Set(plan_.in_place ? 0 : bytes_); }
 
 absl::StatusOr<Update::Tensor> Update::Reserve(TensorPlan plan) const {
   Tensor tensor;
@@ -220,7 +219,7 @@ absl::Status Update::Declare(TensorPlan plan) {
       }
       // Its room is free for what replaces it.
       bytes_ -= known->second.plan.bytes();
-      staged_.Set(bytes_);
+      CountStagedLocked();
       tensors_.erase(known);
       --tensor_count_;
     }
@@ -241,7 +240,7 @@ absl::Status Update::Declare(TensorPlan plan) {
   }
   ++tensor_count_;
   bytes_ += bytes;
-  staged_.Set(bytes_);
+  CountStagedLocked();
   return absl::OkStatus();
 }
 
@@ -385,19 +384,16 @@ absl::StatusOr<PreparedVersion> Update::Build(const Tensors& tensors, const Weig
   if (plan_.in_place) {
     for (size_t i = 0; i < host->size(); ++i) {
       const HostTensor& t = (*host)[i];
-      change.removed.push_back(t.name);
-      prepared.absent.push_back({t.name,
-                                 t.type,
-                                 number,
-                                 {(*stored)[i]->blob, (*stored)[i]->offset, t.type.bytes().value()},
-                                 (*stored)[i]->digest});
+      const StoredBytes& at = *(*stored)[i];
+      prepared.absent.push_back({t.name, t.type, number, {at.blob, at.offset, t.type.bytes().value()}, at.digest});
+      change.put.push_back({t.name, Version(), std::make_shared<AbsentTensor>(t.type), at});
     }
   } else {
     auto resident = builder.Upload(*std::move(host), *stored, base);
     if (!resident.ok()) return resident.status();
     change.put = *std::move(resident);
   }
-  auto built = builder.Build(plan_.model, base, std::move(change), prepared.absent);
+  auto built = builder.Build(plan_.model, base, std::move(change));
   if (!built.ok()) return built.status();
   prepared.next = std::move(built->version);
   prepared.manifest = built->manifest;
@@ -509,6 +505,12 @@ absl::StatusOr<Update::Slice> Update::Read(const std::string& name, std::optiona
     if (prepared_ && !rank) {
       const NamedTensor* tensor = prepared_->next->Find(name);
       if (tensor == nullptr) return NoSuchTensor(name);
+      if (!tensor->tensor->resident()) {
+        return MakeError(absl::StatusCode::kFailedPrecondition, "UPDATE_STATE",
+                         absl::StrCat("tensor=", Quoted(name),
+                                      ": it waits in the state directory until the update is "
+                                      "committed in place; read it afterwards"));
+      }
       resident = tensor->tensor;
       slice.type = resident->type();
       slice.total = slice.type.bytes().value();

@@ -74,7 +74,7 @@ struct MissingShard {
 
 // What Precommit made.
 struct PreparedVersion {
-  WeightVersion::Ptr next;  // In place: without the tensors that are still in the state directory.
+  WeightVersion::Ptr next;  // In place: what is still in the state directory is an AbsentTensor.
   std::optional<Digest> manifest;
   std::vector<StoredTensor> absent;  // In place: those.
 };
@@ -169,6 +169,7 @@ class Update {
   Update(const Context& context, UpdatePlan plan, Version base);
 
   absl::StatusOr<Tensor> Reserve(TensorPlan plan) const;
+  void CountStagedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status StateErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Time> DeadlineLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<PreparedVersion> Build(const Tensors& tensors, const WeightVersion& base, Version number,

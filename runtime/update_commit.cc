@@ -131,7 +131,8 @@ void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
     }
     for (const CommittedUpdate& done : result_.updates) context_.updates->BaseMoved(done.model, done.version);
     if (whole) return Finish(result_, SwapEnd::kCommitted);
-    context_.executor->Post([self = shared_from_this()] { self->Load(); });
+    // After what the line has just posted there: the memory of what was replaced is free by then.
+    context_.reclaim->Post([self = shared_from_this()] { self->context_.executor->Post([self] { self->Load(); }); });
     return;
   }
   for (const auto& update : updates_) update->FailCommit();

@@ -51,6 +51,7 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
   struct Context {
     Clock* clock;
     Executor* executor;
+    Executor* reclaim;  // That of the line.
     SwapLine* line;
     ModelRegistry* models;
     UpdateTable* updates;

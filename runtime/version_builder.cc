@@ -20,7 +20,7 @@ constexpr size_t kOwnBlobFrom = size_t{1} << 20;
 constexpr size_t kLoadThreads = 8;
 
 const DeviceTensor* DeviceTensorOf(const NamedTensor* tensor) {
-  return tensor == nullptr ? nullptr : tensor->tensor.get();
+  return tensor == nullptr || !tensor->tensor->resident() ? nullptr : tensor->tensor.get();
 }
 
 StoredTensor Stored(const NamedTensor& tensor) {
@@ -108,11 +108,10 @@ absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Upload(std::vector<Host
 }
 
 absl::StatusOr<VersionBuilder::Built> VersionBuilder::Build(const std::string& model, const WeightVersion& base,
-                                                            VersionChange change,
-                                                            const std::vector<StoredTensor>& absent) const {
+                                                            VersionChange change) const {
   Built built;
   built.version = base.With(std::move(change));
-  const size_t count = built.version->tensors().size() + absent.size();
+  const size_t count = built.version->tensors().size();
   if (count > static_cast<size_t>(context_.limits->max_tensors)) {
     return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_TENSORS",
                      absl::StrCat("tensors: model \"", model, "\" would have ", count, " tensors; the limit is ",
@@ -124,11 +123,8 @@ absl::StatusOr<VersionBuilder::Built> VersionBuilder::Build(const std::string& m
   stored.number = built.version->number();
   stored.label = built.version->label();
   stored.restored_from = built.version->restored_from();
-  stored.tensors = absent;
-  for (StoredTensor& tensor : stored.tensors) tensor.version = stored.number;
+  stored.tensors.reserve(count);
   for (const auto& tensor : built.version->tensors()) stored.tensors.push_back(Stored(*tensor));
-  std::sort(stored.tensors.begin(), stored.tensors.end(),
-            [](const StoredTensor& a, const StoredTensor& b) { return a.name < b.name; });
   auto manifest = context_.state->WriteManifest(stored);
   if (!manifest.ok()) return manifest.status();
   built.manifest = *manifest;
@@ -174,7 +170,7 @@ void VersionBuilder::Prepare(const WeightVersion& version) const {
 absl::StatusOr<NamedTensor> VersionBuilder::LoadOne(const StoredTensor& tensor, const WeightVersion& near,
                                                     bool lazily) const {
   const NamedTensor* there = near.Find(tensor.name);
-  if (there != nullptr && there->stored && there->stored->digest == tensor.digest &&
+  if (there != nullptr && there->tensor->resident() && there->stored && there->stored->digest == tensor.digest &&
       there->tensor->type() == tensor.type) {
     return NamedTensor{tensor.name, tensor.version, there->tensor, there->stored};
   }

@@ -81,14 +81,12 @@ class VersionBuilder {
                                                   const std::vector<std::optional<StoredBytes>>& stored,
                                                   const WeightVersion& base) const;
 
-  // A version, and its manifest where it is durable. `absent` are tensors of the version that are not resident yet.
-  // RESOURCE_EXHAUSTED TOO_MANY_TENSORS.
+  // A version, and its manifest where it is durable. RESOURCE_EXHAUSTED TOO_MANY_TENSORS.
   struct Built {
     WeightVersion::Ptr version;
     std::optional<Digest> manifest;
   };
-  absl::StatusOr<Built> Build(const std::string& model, const WeightVersion& base, VersionChange change,
-                              const std::vector<StoredTensor>& absent = {}) const;
+  absl::StatusOr<Built> Build(const std::string& model, const WeightVersion& base, VersionChange change) const;
 
   // The tensors of a stored version, made resident: those that `near` has already are shared, the others read from the
   // state directory and checked. `lazily`: without the layouts that waves want; see Prepare. Otherwise with them, where

@@ -150,9 +150,8 @@ void WeightSwap::AwaitLoading(const absl::Status& why) {
   const bool waits = options_.policy == SwapPolicy::kWaitForWindow;
   const Time now = context_.clock->Now();
   if (!waits || now >= arrival_ + options_.wait_timeout) return Finish(why);
-  context_.clock->SetAlarm(now + kLoadingPoll, [self = shared_from_this()] {
-    self->context_.executor->Post([self] { self->Build(); });
-  });
+  context_.clock->SetAlarm(now + kLoadingPoll,
+                           [self = shared_from_this()] { self->context_.executor->Post([self] { self->Build(); }); });
 }
 
 void WeightSwap::OnOutcome(const SwapOutcome& outcome) {

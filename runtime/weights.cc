@@ -304,6 +304,7 @@ absl::StatusOr<Weights::Leave> Weights::Commit(const CommitRequest& request, Com
   if (absl::Status status = Admit(); !status.ok()) return status;
   const UpdateCommit::Context context{.clock = context_.clock,
                                       .executor = context_.bulk,
+                                      .reclaim = context_.reclaim,
                                       .line = &line_,
                                       .models = &models_,
                                       .updates = &updates_,
@@ -623,6 +624,10 @@ void Weights::RestoreUpdate(const StoredUpdate& stored, std::vector<std::string>
     change.label = manifest->label;
     change.replaces_all = true;
     change.put = *std::move(tensors);
+    for (const StoredTensor& t : prepared.absent) {
+      change.put.push_back({t.name, t.version, std::make_shared<AbsentTensor>(t.type),
+                            StoredBytes{t.where.blob, t.where.offset, t.digest}});
+    }
     prepared.next = base->With(std::move(change));
     return Update::Restored(updates_.context(), stored, manifest->label, std::move(prepared));
   };
