@@ -91,6 +91,10 @@ void UpdateTable::TrimLocked() {
       ++at;
       continue;
     }
+    if (const auto alarm = alarms_.find(at->get()); alarm != alarms_.end()) {
+      context_.clock->CancelAlarm(alarm->second);
+      alarms_.erase(alarm);
+    }
     updates_.erase((*at)->id());
     at = order_.erase(at);
     --ended;

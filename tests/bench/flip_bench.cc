@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -22,6 +23,7 @@
 #include "runtime/weight_budget.h"
 #include "runtime/weight_memory.h"
 #include "runtime/weight_version.h"
+#include "tests/bench/real_time.h"
 #include "tests/bench/require.h"
 #include "tests/bench/samples.h"
 
@@ -33,6 +35,7 @@ using runtime::WeightVersion;
 
 constexpr int kWarmUp = 20;
 constexpr int kShamEvery = 4;
+constexpr std::chrono::microseconds kBetweenIntervals(20);
 constexpr size_t kPage = 4096;
 constexpr int kU8 = 6;
 
@@ -47,39 +50,51 @@ class NoObserver final : public runtime::RuntimeObserver {
   void OnStaged(int64_t /*bytes*/) override {}
 };
 
-// A thread that starts and retires waves without pause, and knows the longest Start that overlapped each interval.
+// A thread that, in intervals, starts and retires waves without pause, and knows the longest Start that overlapped each
+// interval.
 class WaveLoop {
  public:
   WaveLoop(Model* model, size_t intervals) : model_(model), worst_us_(intervals), thread_([this] { Run(); }) {}
   ~WaveLoop() {
     stop_.store(true);
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   WaveLoop(const WaveLoop&) = delete;
   WaveLoop& operator=(const WaveLoop&) = delete;
 
-  // Intervals follow each other; at least one wave has started in each.
-  void BeginInterval() { epoch_.fetch_add(1); }
+  // Intervals follow each other.
+  void BeginInterval() {
+    epoch_.fetch_add(1);
+    AwaitWave();
+  }
   void EndInterval() {
-    const int64_t begun = waves_.load();
-    while (waves_.load() == begun) std::this_thread::yield();
+    AwaitWave();
     epoch_.fetch_add(1);
   }
 
   // Ends the thread.
   std::vector<double> Finish() {
-    // A wave that has begun in the last interval has also ended in it or notes itself before the next one.
-    const int64_t begun = waves_.load();
-    while (waves_.load() < begun + 2) std::this_thread::yield();
+    stop_.store(true);
+    thread_.join();
     return worst_us_;
   }
 
  private:
+  // One that starts from now on.
+  void AwaitWave() {
+    const int64_t begun = waves_.load();
+    while (waves_.load() < begun + 2) std::this_thread::yield();
+  }
+
   void Run() {
     runtime::WaveStart wave;
     wave.number = runtime::WaveNumber(1);
     while (!stop_.load(std::memory_order_relaxed)) {
       const uint64_t before = epoch_.load();
+      if (before % 2 == 0) {
+        std::this_thread::sleep_for(kBetweenIntervals);
+        continue;
+      }
       const Stopwatch watch;
       auto lease = model_->Start(wave);
       const double us = watch.seconds() * 1e6;
@@ -154,6 +169,8 @@ void AwaitFreed(const std::weak_ptr<const WeightVersion>& version, runtime::Exec
 }  // namespace
 
 FlipDelay MeasureFlips(const FlipCase& flip_case) {
+  // The threads of all that follows as well.
+  auto urgent = std::make_unique<RealTime>();
   runtime::SystemClock clock;
   NoObserver observer;
   const int64_t bytes = flip_case.tensor_bytes * flip_case.tensors;
@@ -174,6 +191,7 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
   const int rounds = kWarmUp + flip_case.flips;
   std::vector<bool> is_sham;
   WaveLoop waves(model.get(), 2 * static_cast<size_t>(rounds));
+  urgent.reset();
   for (int i = 0; i < rounds; ++i) {
     WeightVersion::Ptr next = versions.Build(*model->current());
     std::weak_ptr<const WeightVersion> replaced = model->current();
@@ -182,20 +200,24 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
     request.ticket = line.NewTicket();
     request.parts.push_back({model, std::move(next), std::nullopt});
     request.done = [&](const runtime::SwapOutcome& done) { outcome = done; };
+    urgent = std::make_unique<RealTime>();
     waves.BeginInterval();
     line.Swap(std::move(request));  // Every wave's window is open, so that it flips inside the call.
     AwaitFreed(replaced, &reclaim);
     waves.EndInterval();
+    urgent.reset();
     is_sham.push_back(false);
     Require(outcome.kind == runtime::SwapOutcome::Kind::kFlipped, "a flip was refused");
 
     if (i % kShamEvery != 0) continue;
     WeightVersion::Ptr sham = versions.Build(*model->current());
     replaced = sham;
+    urgent = std::make_unique<RealTime>();
     waves.BeginInterval();
     reclaim.Post([sham = std::move(sham)]() mutable { sham.reset(); });
     AwaitFreed(replaced, &reclaim);
     waves.EndInterval();
+    urgent.reset();
     is_sham.push_back(true);
   }
   const std::vector<double> worst = waves.Finish();
