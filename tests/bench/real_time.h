@@ -12,19 +12,17 @@ namespace bwrt::bench {
 
 class RealTime {
  public:
-  RealTime() { allowed_ = Set(SCHED_FIFO, sched_get_priority_min(SCHED_FIFO)); }
+  // Higher `rank`s go first.
+  explicit RealTime(int rank) { Set(SCHED_FIFO, sched_get_priority_min(SCHED_FIFO) + rank); }
   ~RealTime() { Set(SCHED_OTHER, 0); }
   RealTime(const RealTime&) = delete;
   RealTime& operator=(const RealTime&) = delete;
-  bool allowed() const { return allowed_; }
 
  private:
-  static bool Set(int policy, int priority) {
+  static void Set(int policy, int priority) {
     const sched_param parameters{.sched_priority = priority};
-    return pthread_setschedparam(pthread_self(), policy, &parameters) == 0;
+    pthread_setschedparam(pthread_self(), policy, &parameters);
   }
-
-  bool allowed_ = false;
 };
 
 }  // namespace bwrt::bench
