@@ -60,11 +60,12 @@ double Stager::Stage(const std::string& update_id, std::atomic<int64_t>* sent, c
   message_.set_update_id(update_id);
   for (size_t i = 0; i < names_.size(); ++i) {
     message_.mutable_chunk()->set_tensor(names_[i]);
-    for (int64_t at = 0; at < bytes_ && (stop == nullptr || !stop->load()); at += chunk_bytes_) {
+    for (int64_t at = 0; at < bytes_; at += chunk_bytes_) {
       Mark(message_.mutable_chunk()->mutable_data(), at == 0 ? i : 0);
       message_.mutable_chunk()->set_offset(static_cast<uint64_t>(at));
       if (!writer->Write(message_)) break;
       if (sent != nullptr) sent->fetch_add(chunk_bytes_);
+      if (stop != nullptr && stop->load()) break;  // After a first chunk: an empty stream names no update.
     }
   }
   writer->WritesDone();

@@ -25,7 +25,7 @@ class Stager {
   // Begins an update of `model`; its id.
   std::string Begin(const std::string& model);
   // Stages all of it; the seconds that took. `sent`, if given, counts the bytes as they go, and `stop`, if given and
-  // set, ends it early.
+  // set, ends each tensor early.
   double Stage(const std::string& update_id, std::atomic<int64_t>* sent = nullptr,
                const std::atomic<bool>* stop = nullptr);
   void Precommit(const std::string& update_id);
