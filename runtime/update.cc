@@ -290,6 +290,11 @@ absl::StatusOr<PrepareReport> Update::Prepare(const WeightVersion& base, Version
   auto prepared = Build(tensors, base, number, cancelled, &report);
   absl::Status recorded;
   if (prepared.ok() && context_.builder->durable()) {
+    {
+      MutexLock lock(mu_);
+      if (state_ != UpdateState::kPreparing) return StateErrorLocked();  // Aborted meanwhile.
+      recording_ = true;
+    }
     recorded = context_.builder->state()->Prepare(
         {plan_.id, plan_.model, base_, *prepared->manifest, plan_.in_place, plan_.prepared_ttl});
     Reach(context_.failpoints, "precommit.recorded");
@@ -297,12 +302,9 @@ absl::StatusOr<PrepareReport> Update::Prepare(const WeightVersion& base, Version
   StateStore::Hold hold;
   MutexLock lock(mu_);
   touched_ = context_.clock->Now();
-  if (state_ != UpdateState::kPreparing) {  // Aborted meanwhile; who did that has dropped the record, or we do.
-    if (prepared.ok() && recorded.ok() && context_.builder->durable()) {
-      context_.builder->state()->Drop(plan_.id).IgnoreError();
-    }
-    return StateErrorLocked();
-  }
+  recording_ = false;
+  quiet_.NotifyAll();
+  if (state_ != UpdateState::kPreparing) return StateErrorLocked();
   if (!prepared.ok() || !recorded.ok()) {
     state_ = UpdateState::kOpen;
     return prepared.ok() ? recorded : prepared.status();
@@ -435,6 +437,8 @@ bool Update::End(UpdateState state) {
   std::optional<PreparedVersion> prepared;
   StateStore::Hold hold;
   MutexLock lock(mu_);
+  // Whoever ends it strikes its record, which must not come afterwards.
+  while (recording_) quiet_.Wait(mu_);
   if (!IsLive(state_) || state_ == UpdateState::kCommitting) return false;
   state_ = state;
   staged_.Set(0);

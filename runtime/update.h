@@ -133,8 +133,8 @@ class Update {
   // COMMITTING -> COMMITTED.
   void FinishCommit(uint64_t group, Version previous, Version version);
 
-  // Ends it as `state` and frees what it holds on the calling thread. False when it has ended already, or is being
-  // committed.
+  // Ends it as `state` and frees what it holds on the calling thread; a record of it that is being written then is
+  // there. False when it has ended already, or is being committed.
   bool End(UpdateState state);
   // Why it does not take what was asked of it.
   absl::Status StateError() const;
@@ -185,6 +185,7 @@ class Update {
   UpdateState state_ ABSL_GUARDED_BY(mu_) = UpdateState::kOpen;
   Tensors tensors_ ABSL_GUARDED_BY(mu_);  // Until it is prepared.
   int writers_ ABSL_GUARDED_BY(mu_) = 0;
+  bool recording_ ABSL_GUARDED_BY(mu_) = false;  // Its record is being written to the state directory.
   std::optional<PreparedVersion> prepared_ ABSL_GUARDED_BY(mu_);
   StateStore::Hold hold_ ABSL_GUARDED_BY(mu_);
   StagedBytes staged_ ABSL_GUARDED_BY(mu_);

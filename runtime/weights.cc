@@ -115,15 +115,26 @@ void Weights::TidyAfter(const std::vector<std::string>& models, bool flipped) {
   }
 }
 
+void Weights::Claim(const std::string& model) {
+  MutexLock lock(mu_);
+  ++claims_[model];
+}
+
+void Weights::Disclaim(const std::string& model) {
+  MutexLock lock(mu_);
+  if (--claims_[model] == 0) claims_.erase(model);
+}
+
 // A model that was created for a swap or an update which came to nothing.
 void Weights::DropIfEmpty(const std::string& name) {
   if (name == kDefaultModel) return;
-  const auto model = models_.Find(name);
-  if (!model.ok() || (*model)->version_number() != 0) return;
   const std::vector<std::shared_ptr<Update>> updates = updates_.All();
+  // Under the lock under which others claim it before they look it up.
+  MutexLock lock(mu_);
+  const auto model = models_.Find(name);
+  if (!model.ok() || (*model)->version_number() != 0 || claims_.contains(name)) return;
   const bool wanted = std::any_of(updates.begin(), updates.end(),
                                   [&](const auto& u) { return u->model() == name && IsLive(u->state()); });
-  // Busy: another swap is about to fill it.
   if (wanted || !line_.CloseModel(*model).ok()) return;
   if ((*model)->version_number() == 0) {
     models_.Erase(name);
@@ -149,11 +160,13 @@ absl::StatusOr<std::shared_ptr<Cancellable>> Weights::StartSwap(std::string mode
   {
     MutexLock lock(mu_);
     const uint64_t id = ++last_swap_;
+    ++claims_[model];
     const auto ended = [this, id, model, done = std::move(done)](absl::StatusOr<SwapResult> result) {
       {
         MutexLock inner(mu_);
         swaps_.erase(id);
       }
+      Disclaim(model);
       if (result.ok()) updates_.BaseMoved(model, result->version);
       TidyAfter({model}, result.ok());
       done(std::move(result));
@@ -366,10 +379,17 @@ absl::StatusOr<UpdateStatus> Weights::BeginUpdate(BeginUpdateRequest request) {
   } else if (model.ok()) {
     base = (*model)->current()->number();
   }
-  // Now, so that a prepared update can't fail for want of room for its model.
-  if (auto created = models_.FindOrCreate(plan->model); !created.ok()) return created.status();
   const std::string name = plan->model;
-  auto update = updates_.Begin(*std::move(plan), base);
+  // Until the table has the update, which then speaks for it.
+  Claim(name);
+  absl::StatusOr<std::shared_ptr<Update>> update = absl::UnknownError("not begun");
+  // Created now, so that a prepared update can't fail for want of room for its model.
+  if (const auto created = models_.FindOrCreate(name); created.ok()) {
+    update = updates_.Begin(*std::move(plan), base);
+  } else {
+    update = created.status();
+  }
+  Disclaim(name);
   if (update.ok()) return (*update)->GetStatus();
   DropIfEmpty(name);
   return update.status();

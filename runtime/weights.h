@@ -179,6 +179,9 @@ class Weights {
   void EndOne();
   // What a swap of `models` leaves to be done: collecting, or forgetting models that it was to fill.
   void TidyAfter(const std::vector<std::string>& models, bool flipped);
+  // Somebody is about to fill a model: it stays, empty as it may be.
+  void Claim(const std::string& model);
+  void Disclaim(const std::string& model);
   void DropIfEmpty(const std::string& name);
   absl::StatusOr<std::shared_ptr<Cancellable>> StartSwap(std::string model, std::optional<Version> base,
                                                          SwapOptions options, GatherTensors gather, SwapDone done);
@@ -205,6 +208,7 @@ class Weights {
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // Swaps and commits that have not ended.
   uint64_t last_swap_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<std::string, int> claims_ ABSL_GUARDED_BY(mu_);  // By model.
   std::map<uint64_t, std::weak_ptr<Cancellable>> swaps_ ABSL_GUARDED_BY(mu_);
   std::map<std::vector<std::string>, std::shared_ptr<UpdateCommit>> commits_ ABSL_GUARDED_BY(mu_);  // By sorted ids.
 };

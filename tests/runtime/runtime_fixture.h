@@ -61,6 +61,7 @@ class RuntimeFixture : public ::testing::Test {
     context.clock = clock == nullptr ? &clock_ : clock;
     context.bulk = context.reclaim = context.journal = &executor_;
     context.observer = &observer_;
+    context.state = state_;
     runtime_ = std::make_unique<Runtime>(std::move(options), std::move(device), context, std::move(prefetcher));
   }
 
@@ -161,6 +162,7 @@ class RuntimeFixture : public ::testing::Test {
   std::shared_ptr<const std::atomic<int>> live_tensors_;
   std::deque<WaveRun> waves_;
   std::deque<SwapRun> swaps_;
+  StateStore* state_ = nullptr;   // Set before Create, if at all; outlives runtime_.
   FakeDevice* device_ = nullptr;  // Owned by runtime_.
   std::unique_ptr<Runtime> runtime_;
 };

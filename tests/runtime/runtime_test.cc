@@ -11,7 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/state/state_store.h"
 #include "tests/runtime/runtime_fixture.h"
+#include "tests/support/crash_files.h"
 
 namespace bwrt::runtime {
 namespace {
@@ -477,6 +479,65 @@ TEST_F(RuntimeTest, QueueTimeIsFromArrivalToTheLease) {
   device_->Release();
   EXPECT_EQ(first.end.Get()->timings.queue, Duration(0));
   EXPECT_EQ(second.end.Get()->timings.queue, seconds(3));
+}
+
+// --------------------------------------------------------------------------------------- swaps in place
+
+class LoadingTest : public RuntimeFixture {
+ protected:
+  // Leaves "default" at version 2, of which "w" ("BBBB") is still to be copied in: the executor's next work.
+  void BeginLoading() {
+    auto store = StateStore::Open({}, &files_);
+    ASSERT_TRUE(store.ok()) << store.status();
+    store_ = *std::move(store);
+    state_ = store_.get();
+    RuntimeOptions options = Options();
+    options.weights.state_directory = testing::TempDir();
+    Create(options);
+    EXPECT_EQ(GetReason(Rejected(Wave("early"))), "RESTORING");
+    runtime_->Restore();
+    ASSERT_TRUE(Swapped(Weights("AAAA")).ok());
+
+    class Weights& weights = runtime_->weights();
+    BeginUpdateRequest begin;
+    begin.update_id = "u";
+    begin.tensors = {{"w", ElementType::kF32, {64, 128}, {}}};
+    begin.apply_mode = 1;
+    ASSERT_TRUE(weights.BeginUpdate(begin).ok());
+    const std::string data = Tensor("w", "BBBB").data;
+    ASSERT_TRUE(weights.Stage(**weights.FindUpdate("u"), "w", 0, 0, data).ok());
+    ASSERT_TRUE(weights.Precommit("u", [] { return false; }).ok());
+    ASSERT_TRUE(
+        weights.Commit({{"u"}, {}}, [this](absl::StatusOr<CommitResult> r) { committed_.Set(std::move(r)); }).ok());
+    while (!(*weights.FindModel(""))->GetStatus().loading) ASSERT_TRUE(executor_.RunOne());
+  }
+
+  CrashFiles files_;
+  std::unique_ptr<StateStore> store_;
+  OneShot<absl::StatusOr<CommitResult>> committed_;
+};
+
+TEST_F(LoadingTest, WavesAreHeldUntilTheTensorsTheyNeedAreWhole) {
+  BeginLoading();
+  EXPECT_TRUE(runtime_->Validate(Wave("a").WTensor("w").Build()).ok()) << "a tensor that is on its way is not missing";
+  WaveRun& needs = Submit(Wave("a").WTensor("w"));
+  WaveRun& other = Submit(Wave("b"));
+  executor_.RunAll();
+  ASSERT_TRUE(committed_.Get().ok()) << committed_.Get().status();
+  ASSERT_TRUE(needs.end.Get().ok()) << needs.status();
+  EXPECT_EQ(needs.end.Get()->c.substr(0, 4), "BBBB");
+  ASSERT_TRUE(other.end.Get().ok()) << other.status();
+  EXPECT_EQ(other.end.Get()->version, Version(2));
+  EXPECT_EQ(runtime_->GetGauges().weights.committed, kTensorBytes);
+}
+
+TEST_F(LoadingTest, WavesThatWereHeldForTooLongAreRefused) {
+  BeginLoading();
+  WaveRun& held = Submit(Wave("held"));
+  clock_.Advance(seconds(5));
+  EXPECT_EQ(GetReason(held.status()), "MODEL_LOADING");
+  executor_.RunAll();
+  EXPECT_TRUE(RunWave(Wave("b")).ok());
 }
 
 // ---------------------------------------------------------------------------------------------------- drain

@@ -65,7 +65,7 @@ struct Config {
   bool first_decision_fails = false;
 };
 
-enum class Act { kStart, kToken, kRetire, kDrop, kRequest, kCancel, kJournal, kLoaded, kTick };
+enum class Act { kStart, kToken, kRetire, kDrop, kRequest, kCancel, kJournal, kBuild, kLoaded, kTick };
 struct Action {
   Act act = Act::kTick;
   size_t who = 0;
@@ -81,6 +81,7 @@ std::vector<Action> AllActions(const Config& config) {
   }
   for (size_t i = 0; i < config.models; ++i) all.push_back({Act::kLoaded, i});
   all.push_back({Act::kJournal});
+  all.push_back({Act::kBuild});
   all.push_back({Act::kTick});
   return all;
 }
@@ -204,6 +205,8 @@ class LineRun {
         return Pending(a.who) && !swaps_[a.who].cancelled;
       case Act::kJournal:
         return journal_executor_.pending() > 0;
+      case Act::kBuild:
+        return !rebuild_.empty();
       case Act::kLoaded:
         return sides_[a.who].loading;
       case Act::kTick:
@@ -220,11 +223,6 @@ class LineRun {
     const size_t posted = journal_executor_.pending() - (a.act == Act::kJournal ? 1 : 0);
     if (a.act == Act::kJournal) posted_.pop_front();
     Perform(a);
-    while (!rebuild_.empty()) {
-      const size_t swap = rebuild_.front();
-      rebuild_.pop_front();
-      Offer(swap);
-    }
     executor_.RunAll();
     // Which pieces of the journal's work wait, in what order: named by who posted them.
     for (size_t i = posted; i < journal_executor_.pending(); ++i) {
@@ -241,6 +239,7 @@ class LineRun {
   std::string Key() const {
     std::string key = absl::StrCat(ticks_, "|", clock_.alarms(), "|", journal_.will_fail());
     for (const std::string& posted : posted_) absl::StrAppend(&key, ",", posted);
+    for (const size_t swap : rebuild_) absl::StrAppend(&key, ";", swap);
     for (const Side& side : sides_) {
       const ModelStatus status = side.model->GetStatus();
       absl::StrAppend(&key, "|", side.flips, side.loading, side.resting, status.window.holding, side.model->held_back(),
@@ -267,6 +266,7 @@ class LineRun {
       }
     } else {
       for (size_t i = 0; i < swaps_.size(); ++i) {
+        swaps_[i].cancelled = true;
         if (Pending(i)) line_.Cancel(swaps_[i].ticket.number, absl::CancelledError("drain"));
       }
     }
@@ -341,6 +341,8 @@ class LineRun {
         return static_cast<void>(line_.Cancel(swaps_[a.who].ticket.number, absl::CancelledError("cancelled")));
       case Act::kJournal:
         return static_cast<void>(journal_executor_.RunOne());
+      case Act::kBuild:
+        return Build();
       case Act::kLoaded:
         return Load(sides_[a.who]);
       case Act::kTick:
@@ -368,6 +370,17 @@ class LineRun {
     wave.lease = *std::move(lease);
     wave.state = Wave::State::kRunning;
     wave.alive = static_cast<const LiveTensor&>(*wave.lease->version().Find("w")->tensor).alive();
+  }
+
+  // As the runtime does with a swap whose base has moved.
+  void Build() {
+    const size_t swap = rebuild_.front();
+    rebuild_.pop_front();
+    if (swaps_[swap].cancelled) {
+      swaps_[swap].outcome = 2;
+    } else {
+      Offer(swap);
+    }
   }
 
   void Offer(size_t index) {
@@ -408,8 +421,6 @@ class LineRun {
       EXPECT_FALSE(journal_.open(swap.decision)) << "told before it was revoked:" << path_;
       if (outcome.kind == SwapOutcome::Kind::kFailed) {
         swap.outcome = 2;
-      } else if (swap.cancelled) {
-        swap.outcome = 2;  // As the runtime does: it is not built anew.
       } else {
         rebuild_.push_back(index);
       }
@@ -437,16 +448,16 @@ class LineRun {
   // Everything that needs no waves, no clients and no time.
   void Settle() {
     do {
-      while (!rebuild_.empty()) {
-        swaps_[rebuild_.front()].outcome = 2;
-        rebuild_.pop_front();
-      }
+      while (!rebuild_.empty()) Build();
     } while (journal_executor_.RunAll() + executor_.RunAll() > 0);
   }
 
   void Drain() {
     for (Wave& wave : waves_) wave.lease.reset();
-    for (const Swap& swap : swaps_) line_.Cancel(swap.ticket.number, absl::CancelledError("end"));
+    for (Swap& swap : swaps_) {
+      swap.cancelled = true;
+      line_.Cancel(swap.ticket.number, absl::CancelledError("end"));
+    }
     Settle();
   }
 
@@ -524,7 +535,8 @@ class LineRun {
     size_t earliest = swaps_.size();
     bool decided = false;
     for (size_t i = 0; i < swaps_.size(); ++i) {
-      if (!Pending(i)) continue;
+      // One that is being built anew is not in the line.
+      if (!Pending(i) || std::find(rebuild_.begin(), rebuild_.end(), i) != rebuild_.end()) continue;
       if (journal_.open(swaps_[i].decision)) {
         decided = true;
         EXPECT_FALSE(must_go(i)) << "decided swap " << i << " is passed over:" << path_;
@@ -605,6 +617,11 @@ TEST(LineInterleavings, DecisionsThatCompleteAtAnyPoint) {
       }
     }
   }
+  // One that is built anew comes back beside another's decision.
+  Config three;
+  three.waves = {{0, kEarly}, {0, kEarly}};
+  three.swaps = {{{0}, kWait, true}, {{0}, kIdle}, {{0}, kWait, true}};
+  states += ExploreLine(three);
   EXPECT_GT(states, 10'000u);
   RecordProperty("states", static_cast<int>(states));
 }

@@ -96,12 +96,12 @@ TEST(UpdateRequestTest, EveryViolationIsToldAtOnce) {
   EXPECT_THAT(ViolationsOf(status),
               UnorderedElementsAre(
                   Pair("model", "MODEL_NAME"), Pair("label", "TOO_LONG"), Pair("update_id", "UPDATE_ID"),
-                  Pair("apply_mode", "UNKNOWN_VALUE"), Pair("ttl", "OUT_OF_RANGE"), Pair("prepared_ttl", "OUT_OF_RANGE"),
-                  Pair("tensors[1].name", "TENSOR_REPEATED"), Pair("tensors[1].shards[0].digest", "DIGEST"),
-                  Pair("tensors[1].shards[0].encoding", "UNKNOWN_VALUE"), Pair("tensors[2].name", "TENSOR_NAME"),
-                  Pair("tensors[2].dtype", "UNKNOWN_DTYPE"), Pair("tensors[2].shape", "DIMS"),
-                  Pair("tensors[2].shards[0].bytes", "OUT_OF_RANGE"), Pair("removed[0]", "TENSOR_REPEATED"),
-                  Pair("removed[2]", "TENSOR_REPEATED")));
+                  Pair("apply_mode", "UNKNOWN_VALUE"), Pair("ttl", "OUT_OF_RANGE"),
+                  Pair("prepared_ttl", "OUT_OF_RANGE"), Pair("tensors[1].name", "TENSOR_REPEATED"),
+                  Pair("tensors[1].shards[0].digest", "DIGEST"), Pair("tensors[1].shards[0].encoding", "UNKNOWN_VALUE"),
+                  Pair("tensors[2].name", "TENSOR_NAME"), Pair("tensors[2].dtype", "UNKNOWN_DTYPE"),
+                  Pair("tensors[2].shape", "DIMS"), Pair("tensors[2].shards[0].bytes", "OUT_OF_RANGE"),
+                  Pair("removed[0]", "TENSOR_REPEATED"), Pair("removed[2]", "TENSOR_REPEATED")));
 }
 
 TEST(UpdateRequestTest, CountsAreCapped) {

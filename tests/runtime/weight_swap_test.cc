@@ -425,6 +425,17 @@ TEST_F(WeightSwapTest, AFailedUploadLeavesNoModel) {
   EXPECT_EQ(observer_.swaps().back().model, "(none)") << "clients do not get to invent label values";
 }
 
+TEST_F(WeightSwapTest, AFailedPreparationLeavesNoModelAndNoTensor) {
+  Create();
+  device_->FailPrepares(absl::ResourceExhaustedError("full"));
+  SetWeightsRequest request = Weights("AAAA");
+  request.model = "llm";
+  EXPECT_EQ(Swapped(request).status(), absl::ResourceExhaustedError("full"));
+  EXPECT_THAT(ModelNames(), ElementsAre("default"));
+  EXPECT_EQ(live_tensors_->load(), 0);
+  EXPECT_EQ(runtime_->GetGauges().weights.staged, 0);
+}
+
 TEST_F(WeightSwapTest, AMissingBaseLeavesNoModel) {
   Create();
   SetWeightsRequest request = Weights("AAAA");

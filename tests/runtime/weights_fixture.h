@@ -45,9 +45,7 @@ class WeightsFixture : public ::testing::Test {
   Weights& weights() { return *weights_; }
 
   // n float32 elements.
-  static TensorManifestRequest Floats(const std::string& name, int64_t n) {
-    return {name, ElementType::kF32, {n}, {}};
-  }
+  static TensorManifestRequest Floats(const std::string& name, int64_t n) { return {name, ElementType::kF32, {n}, {}}; }
 
   absl::StatusOr<UpdateStatus> Begin(const std::string& id, const std::string& model,
                                      std::vector<TensorManifestRequest> tensors) {

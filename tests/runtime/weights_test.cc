@@ -76,10 +76,7 @@ TEST_F(WeightsTest, PrecommitNamesEverythingThatIsWrongAndTheRestStays) {
   TensorManifestRequest digest = Floats("digest", 1);
   digest.shards = {{0, 4, Digest::Of(Digest::Kind::kXxh3, "good").ToString(), 0}};
   TensorManifestRequest npy{"npy", 0, {}, {{0, 20, "", 1}}};
-  ASSERT_TRUE(
-      Begin("u", "m", {Floats("short", 2), Floats("none", 2), digest, npy,
-                       Floats("whole", 1)})
-          .ok());
+  ASSERT_TRUE(Begin("u", "m", {Floats("short", 2), Floats("none", 2), digest, npy, Floats("whole", 1)}).ok());
   ASSERT_TRUE(Stage("u", "short", "1234").ok());
   ASSERT_TRUE(Stage("u", "digest", "evil").ok());
   ASSERT_TRUE(Stage("u", "npy", std::string(20, 'x')).ok());
@@ -87,11 +84,10 @@ TEST_F(WeightsTest, PrecommitNamesEverythingThatIsWrongAndTheRestStays) {
   const absl::Status status = Precommit("u");
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(GetReason(status), "UPDATE_INCOMPLETE");
-  EXPECT_THAT(ViolationsOf(status),
-              ElementsAre(Pair("tensors[\"digest\"].shards[0]", "DIGEST_MISMATCH"),
-                          Pair("tensors[\"none\"].shards[0]", "SHARD_MISSING"),
-                          Pair("tensors[\"npy\"].shards[0]", "NPY_HEADER"),
-                          Pair("tensors[\"short\"].shards[0]", "SHARD_SHORT")));
+  EXPECT_THAT(ViolationsOf(status), ElementsAre(Pair("tensors[\"digest\"].shards[0]", "DIGEST_MISMATCH"),
+                                                Pair("tensors[\"none\"].shards[0]", "SHARD_MISSING"),
+                                                Pair("tensors[\"npy\"].shards[0]", "NPY_HEADER"),
+                                                Pair("tensors[\"short\"].shards[0]", "SHARD_SHORT")));
   EXPECT_EQ((*weights().FindUpdate("u"))->state(), UpdateState::kOpen);
   EXPECT_EQ(GetReason(Commit({"u"}).status()), "UPDATE_STATE");
   EXPECT_EQ((*weights().FindUpdate("u"))->GetStatus().received, 4 + 0 + 20 + 4);
@@ -154,11 +150,12 @@ TEST_F(WeightsTest, SeveralModelsFlipTogetherOrNotAtAll) {
     ASSERT_TRUE(Precommit(id).ok());
   }
   // A wave of "b" in its first token, with a window that opens in the second.
-  auto lease = (*weights().FindModel("b"))->Start({.number = WaveNumber(1),
-                                                   .wave_id = "w",
-                                                   .window = {1, 2},
-                                                   .tokens = {.prefetch = 0, .tiles = 2},
-                                                   .required_version = Version()});
+  auto lease = (*weights().FindModel("b"))
+                   ->Start({.number = WaveNumber(1),
+                            .wave_id = "w",
+                            .window = {1, 2},
+                            .tokens = {.prefetch = 0, .tiles = 2},
+                            .required_version = Version()});
   ASSERT_TRUE(lease.ok());
   const absl::Status closed = Commit({"a", "b"}).status();
   EXPECT_EQ(GetReason(closed), "SWAP_WINDOW_CLOSED");
@@ -199,20 +196,20 @@ TEST_F(WeightsTest, TwoWhoCommitTheSameShareTheOutcomeAndOneMayLeave) {
   ASSERT_TRUE(Begin("u", "m", {Floats("w", 1)}).ok());
   ASSERT_TRUE(Stage("u", "w", Filled(1, 'u')).ok());
   ASSERT_TRUE(Precommit("u").ok());
-  auto lease = (*weights().FindModel("m"))->Start({.number = WaveNumber(1),
-                                                   .wave_id = "w",
-                                                   .window = {1, 2},
-                                                   .tokens = {.prefetch = 0, .tiles = 2},
-                                                   .required_version = Version()});
+  auto lease = (*weights().FindModel("m"))
+                   ->Start({.number = WaveNumber(1),
+                            .wave_id = "w",
+                            .window = {1, 2},
+                            .tokens = {.prefetch = 0, .tiles = 2},
+                            .required_version = Version()});
   ASSERT_TRUE(lease.ok());
   SwapWish wait;
   wait.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
   std::vector<absl::StatusOr<CommitResult>> outcomes[2];
   std::vector<Weights::Leave> leaves;
   for (auto& outcome : outcomes) {
-    auto leave = weights().Commit({{"u"}, wait}, [&outcome](absl::StatusOr<CommitResult> result) {
-      outcome.push_back(std::move(result));
-    });
+    auto leave = weights().Commit(
+        {{"u"}, wait}, [&outcome](absl::StatusOr<CommitResult> result) { outcome.push_back(std::move(result)); });
     ASSERT_TRUE(leave.ok());
     leaves.push_back(*std::move(leave));
   }
@@ -233,11 +230,12 @@ TEST_F(WeightsTest, ACommitWhoseClientsAllLeaveIsGivenUp) {
   ASSERT_TRUE(Begin("u", "m", {Floats("w", 1)}).ok());
   ASSERT_TRUE(Stage("u", "w", Filled(1, 'u')).ok());
   ASSERT_TRUE(Precommit("u").ok());
-  auto lease = (*weights().FindModel("m"))->Start({.number = WaveNumber(1),
-                                                   .wave_id = "w",
-                                                   .window = {1, 2},
-                                                   .tokens = {.prefetch = 0, .tiles = 2},
-                                                   .required_version = Version()});
+  auto lease = (*weights().FindModel("m"))
+                   ->Start({.number = WaveNumber(1),
+                            .wave_id = "w",
+                            .window = {1, 2},
+                            .tokens = {.prefetch = 0, .tiles = 2},
+                            .required_version = Version()});
   SwapWish wait;
   wait.policy = static_cast<int>(SwapPolicy::kWaitForWindow);
   absl::Status outcome;
@@ -290,8 +288,7 @@ TEST_F(WeightsTest, WhatDoesNotFitIsRefusedBeforeAnythingIsReserved) {
   limits_.weight_bytes = 1000;
   Make();
   ASSERT_TRUE(Begin("a", "m", {Floats("w", 200)}).ok());
-  const absl::Status full =
-      Begin("b", "m", {Floats("x", 20), Floats("y", 40)}).status();
+  const absl::Status full = Begin("b", "m", {Floats("x", 20), Floats("y", 40)}).status();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetReason(full), "WEIGHT_MEMORY");
   EXPECT_EQ(weights().budget().reserved(WeightBudget::Kind::kContent), Bytes(800));
