@@ -77,10 +77,10 @@ struct Oracle {
 };
 
 // One path through the state graph, on a fresh Model.
-class Run {
+class ModelRun {
  public:
-  explicit Run(const Config& config) : config_(config), h_(SwapLineOptions{.max_hold = seconds(5)}) {}
-  ~Run() {
+  explicit ModelRun(const Config& config) : config_(config), h_(SwapLineOptions{.max_hold = seconds(5)}) {}
+  ~ModelRun() {
     // Whatever still waits must not reach into a destroyed path.
     for (const SwapTicket& ticket : tickets_) h_.line.Cancel(ticket.number, absl::CancelledError("end"));
   }
@@ -285,7 +285,7 @@ TEST(Interleavings, NoFlipOutsideAWindowAndNoWaiterLost) {
     for (size_t b = a; b < windows.size(); ++b) {  // The two waves are alike but for their windows.
       for (size_t p = 0; p < policies.size(); ++p) {
         for (size_t q = p; q < policies.size(); ++q) {  // As are the two swaps but for their policies.
-          states += Explore<Run>(Config{{windows[a], windows[b]}, {policies[p], policies[q]}}, AllActions());
+          states += Explore<ModelRun>(Config{{windows[a], windows[b]}, {policies[p], policies[q]}}, AllActions());
           ASSERT_FALSE(HasFailure()) << "windows " << a << " " << b << ", policies " << p << " " << q;
         }
       }
