@@ -168,7 +168,8 @@ def test_weights(serving, tmp_path):
         assert "window open" in text
         assert "64x48" in text
         model = succeed_json(daemon.bwrtctl("--json", "weights", "list", "llama"))
-        assert set(model) == {"summary", "window", "tensors"}
+        assert set(model) == {"summary", "window", "tensors", "kept"}
+        assert [(kept["version"], kept["label"]) for kept in model["kept"]] == [("1", "step-1")]
         assert [tensor["name"] for tensor in model["tensors"]] == ["a", "b"]
         fail(daemon.bwrtctl("weights", "list", "none"), FAILED, "NOT_FOUND")
 
@@ -192,6 +193,47 @@ def test_weights(serving, tmp_path):
             assert blocker["clock"] == {"lo": "1", "hi": "1"}
             assert (blocker["blocks"], blocker["in_flight"]) == (True, False)
         assert "2 -> 3" in succeed(daemon.bwrtctl(*set_one, "--policy", "when-idle"))
+
+
+def test_updates(serving, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
+    values = struct.pack("<6f", *range(6))
+    (root / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + values)
+    with serving("--state-dir", str(tmp_path / "state"), "--weights-root", str(root)) as daemon:
+        push = ["weights", "push", "llm", "--tensor", "p:bf16:64x48=random:1", "--digest", "sha256"]
+        done = succeed_json(daemon.bwrtctl("--json", *push, "--label", "one"))
+        assert (done["version"], done["previous_version"], done["bytes"]) == (1, 0, 64 * 48 * 2)
+
+        update = succeed(daemon.bwrtctl("weights", "begin", "llm", "--tensor", "p:bf16:64x48", "--label", "two")).strip()
+        text = fail(daemon.bwrtctl("weights", "precommit", update), FAILED, "UPDATE_INCOMPLETE").stderr
+        assert "6144 bytes" in text
+        assert "0 B of 6.0 KiB" in succeed(daemon.bwrtctl("weights", "updates"))
+        succeed(daemon.bwrtctl("weights", "stage", update, "--tensor", "p:bf16:64x48=random:2", "--digest", "none"))
+        succeed(daemon.bwrtctl("weights", "precommit", update))
+        succeed(daemon.bwrtctl("weights", "commit", update, "--policy", "wait"))
+        again = succeed_json(daemon.bwrtctl("--json", "weights", "commit", update))
+        assert again["repeated"] is True
+        back = succeed_json(daemon.bwrtctl("--json", "weights", "rollback", "llm", "--to", 1))
+        assert (back["swap"]["version"], back["restored_from"]) == ("3", "1")
+
+        succeed(daemon.bwrtctl("weights", "load", "files", "model.safetensors"))
+        out = tmp_path / "w.bin"
+        succeed(daemon.bwrtctl("weights", "read", "files", "w", "--out", out))
+        assert out.read_bytes() == values
+        fail(daemon.bwrtctl("weights", "load", "files", "../model.safetensors"), FAILED, "FILE_PATH")
+        fail(daemon.bwrtctl("weights", "rollback", "llm", "--to", 99), FAILED, "VERSION_NOT_KEPT")
+        succeed(daemon.bwrtctl("weights", "delete", "files"))
+        fail(daemon.bwrtctl("weights", "read", "files", "w"), FAILED, "MODEL_NOT_FOUND")
+
+    # What was acknowledged is there again.
+    with serving("--state-dir", str(tmp_path / "state")) as daemon:
+        models = succeed_json(daemon.bwrtctl("--json", "weights", "list"))["models"]
+        assert [(model["name"], model["version"]) for model in models] == [("default", "0"), ("llm", "3")]
+        assert models[1]["durable"] is True
+        assert models[1]["label"] == "one"
+
 
 
 def test_watch_and_sample(serving):
