@@ -1,6 +1,7 @@
 #include "runtime/swap_line.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,17 @@
 #include "runtime/model.h"
 
 namespace bwrt::runtime {
+namespace {
+
+// The thread that offers a swap has often just built a version, or freed one: the allocator then sorts the freed
+// pieces at its next larger allocation, which takes milliseconds for a hundred thousand tensors. Here nobody waits
+// for it; under the lock every wave would.
+void SettleAllocator() {
+  void* volatile piece = std::malloc(size_t{64} << 10);
+  std::free(piece);
+}
+
+}  // namespace
 
 SwapLine::~SwapLine() {
   // Alarms and posted work may still be on their way out of our code.
@@ -22,6 +34,7 @@ SwapTicket SwapLine::NewTicket() {
 }
 
 void SwapLine::Swap(SwapRequest request) {
+  SettleAllocator();
   SwapEffects effects;
   {
     MutexLock lock(mu_);

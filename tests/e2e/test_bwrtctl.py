@@ -206,7 +206,9 @@ def test_updates(serving, tmp_path):
         done = succeed_json(daemon.bwrtctl("--json", *push, "--label", "one"))
         assert (done["version"], done["previous_version"], done["bytes"]) == (1, 0, 64 * 48 * 2)
 
-        update = succeed(daemon.bwrtctl("weights", "begin", "llm", "--tensor", "p:bf16:64x48", "--label", "two")).strip()
+        update = succeed(
+            daemon.bwrtctl("weights", "begin", "llm", "--tensor", "p:bf16:64x48", "--label", "two")
+        ).strip()
         text = fail(daemon.bwrtctl("weights", "precommit", update), FAILED, "UPDATE_INCOMPLETE").stderr
         assert "6144 bytes" in text
         assert "0 B of 6.0 KiB" in succeed(daemon.bwrtctl("weights", "updates"))
@@ -233,7 +235,6 @@ def test_updates(serving, tmp_path):
         assert [(model["name"], model["version"]) for model in models] == [("default", "0"), ("llm", "3")]
         assert models[1]["durable"] is True
         assert models[1]["label"] == "one"
-
 
 
 def test_watch_and_sample(serving):
