@@ -94,7 +94,7 @@ class LineHarness {
     request.options = {wish.policy, std::chrono::seconds(30), wish.hold_after};
     request.in_place = wish.in_place;
     if (wish.durable) {
-      request.decision = SwapDecision();
+      request.decision.emplace();
       request.decision->id = ++last_decision;
     }
     for (const std::string& name : wish.models) {
