@@ -13,7 +13,7 @@ namespace {
 // Copied and hashed in pieces that fit the second-level cache, so that the hash reads what the copy has just written.
 constexpr int64_t kBlock = int64_t{256} << 10;
 
-absl::Status Invalid(absl::string_view reason, std::string why) {
+absl::Status Invalid(absl::string_view reason, const std::string& why) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, why);
 }
 

@@ -118,7 +118,8 @@ absl::StatusOr<std::shared_ptr<Update>> Update::Create(const Context& context, U
     auto reserved = update->Reserve(std::move(tensor));
     if (!reserved.ok()) return reserved.status();
     update->bytes_ += reserved->plan.bytes();
-    update->tensors_.emplace(reserved->plan.name, *std::move(reserved));
+    std::string name = reserved->plan.name;
+    update->tensors_.emplace(std::move(name), *std::move(reserved));
   }
   update->tensor_count_ = static_cast<int64_t>(update->tensors_.size());
   update->CountStagedLocked();

@@ -143,7 +143,7 @@ void Weights::DropIfEmpty(const std::string& name) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<Cancellable>> Weights::StartSwap(std::string model, std::optional<Version> base,
+absl::StatusOr<std::shared_ptr<Cancellable>> Weights::StartSwap(const std::string& model, std::optional<Version> base,
                                                                 SwapOptions options, GatherTensors gather,
                                                                 SwapDone done) {
   // Here, and not only when the swap takes effect: a swap that can't succeed must not create its model.
@@ -184,10 +184,10 @@ absl::StatusOr<std::shared_ptr<Cancellable>> Weights::SetWeights(SetWeightsReque
   if (!change.ok()) return change.status();
   const auto base = change->base_version;
   const SwapOptions options = change->options;
-  std::string model = change->model;
+  const std::string model = change->model;
   auto shared = std::make_shared<TensorChange>(*std::move(change));  // A std::function must be copyable.
   return StartSwap(
-      std::move(model), base, options,
+      model, base, options,
       [this, shared](const WeightVersion& version, const Model* /*model*/) -> absl::StatusOr<VersionChange> {
         const auto stored = builder_.Store(shared->tensors);
         if (!stored.ok()) return stored.status();
@@ -208,10 +208,10 @@ absl::StatusOr<std::shared_ptr<Cancellable>> Weights::Rollback(RollbackRequest r
   const SwapOptions options = CheckSwapWish(request.swap, bad);
   if (!request.version && !request.label) bad.Add("to", "MISSING", "(none)", "give a version or a label");
   if (!bad.empty()) return bad.Take("rollback");
-  std::string model = ModelName(request.model);
+  const std::string model = ModelName(request.model);
   if (const auto found = models_.Find(model); !found.ok()) return found.status();
   return StartSwap(
-      std::move(model), std::nullopt, options,
+      model, std::nullopt, options,
       [this, request = std::move(request)](const WeightVersion& base,
                                            const Model* of) -> absl::StatusOr<VersionChange> {
         if (of == nullptr) return models_.Find(ModelName(request.model)).status();

@@ -183,7 +183,7 @@ class Weights {
   void Claim(const std::string& model);
   void Disclaim(const std::string& model);
   void DropIfEmpty(const std::string& name);
-  absl::StatusOr<std::shared_ptr<Cancellable>> StartSwap(std::string model, std::optional<Version> base,
+  absl::StatusOr<std::shared_ptr<Cancellable>> StartSwap(const std::string& model, std::optional<Version> base,
                                                          SwapOptions options, GatherTensors gather, SwapDone done);
   absl::StatusOr<VersionChange> GatherKept(const RollbackRequest& request, const WeightVersion& base,
                                            const Model& model) const;
