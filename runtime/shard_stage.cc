@@ -53,7 +53,7 @@ absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::str
       const int64_t length = std::min(kBlock, part.end - at);
       std::memcpy(data_.data() + at, data.data() + (at - offset), static_cast<size_t>(length));
       received_.Add({at, at + length});
-      if (hasher_) HashPrefixLocked();
+      if (expected_) HashPrefixLocked();
     }
   }
   return absl::OkStatus();
@@ -62,8 +62,12 @@ absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::str
 void ShardStage::HashPrefixLocked() {
   const int64_t prefix = received_.prefix();
   if (prefix <= hashed_) return;
+  if (!hasher_) hasher_.emplace(expected_->kind());
   hasher_->Update({data_.data() + hashed_, static_cast<size_t>(prefix - hashed_)});
   hashed_ = prefix;
+  if (hashed_ < bytes_) return;
+  found_ = hasher_->Finish();
+  hasher_.reset();
 }
 
 int64_t ShardStage::received() const {
@@ -88,11 +92,11 @@ std::optional<ShardStage::Fault> ShardStage::Check() {
   }
   verified_ = true;
   if (!expected_) return std::nullopt;
-  const Digest found = hasher_->Finish();
+  const Digest found = *found_;
   if (found == *expected_) return std::nullopt;
   verified_ = false;
   received_.Clear();
-  hasher_.emplace(expected_->kind());
+  found_.reset();
   hashed_ = 0;
   return Fault{"DIGEST_MISMATCH", absl::StrCat("its bytes have the digest ", found.ToString(), ", expected was ",
                                                expected_->ToString(), "; they were dropped, stage them again")};

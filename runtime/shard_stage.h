@@ -29,9 +29,7 @@ class ShardStage {
 
   // `bytes` > 0 have been reserved. `expected` is what they must hash to, if that is known.
   ShardStage(int64_t bytes, std::optional<Digest> expected, WeightBudget::Reservation reserved)
-      : bytes_(bytes), expected_(expected), reserved_(std::move(reserved)) {
-    if (expected_) hasher_.emplace(expected_->kind());
-  }
+      : bytes_(bytes), expected_(expected), reserved_(std::move(reserved)) {}
 
   int64_t bytes() const { return bytes_; }
 
@@ -68,7 +66,8 @@ class ShardStage {
   WeightBudget::Reservation reserved_ ABSL_GUARDED_BY(mu_);
   WeightBuffer data_ ABSL_GUARDED_BY(mu_);
   ByteRanges received_ ABSL_GUARDED_BY(mu_);
-  std::optional<Hasher> hasher_ ABSL_GUARDED_BY(mu_);
+  std::optional<Hasher> hasher_ ABSL_GUARDED_BY(mu_);  // From the first byte to the last.
+  std::optional<Digest> found_ ABSL_GUARDED_BY(mu_);   // Of all bytes.
   int64_t hashed_ ABSL_GUARDED_BY(mu_) = 0;
   bool verified_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -20,12 +20,16 @@ class StagePacer {
 
   // Blocks until `bytes` more may be staged.
   void Wait(int64_t bytes);
+  // Nobody waits any more.
+  void Stop();
 
  private:
   const int64_t rate_;
   Clock* const clock_;
   const std::function<bool()> busy_;
   Mutex mu_;
+  CondVar passed_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   Time free_at_ ABSL_GUARDED_BY(mu_);  // When what was let through will have been paid for.
 };
 

@@ -115,9 +115,10 @@ absl::StatusOr<std::shared_ptr<Update>> Update::Create(const Context& context, U
   const std::shared_ptr<Update> update(new Update(context, std::move(plan), base));
   MutexLock lock(update->mu_);
   for (TensorPlan& tensor : tensors) {
-    auto reserved = update->Reserve(std::move(tensor));
+    auto reserved = update->Reserve(std::move(tensor), update->bytes_);
     if (!reserved.ok()) return reserved.status();
     update->bytes_ += reserved->plan.bytes();
+    update->shard_count_ += static_cast<int64_t>(reserved->shards.size());
     std::string name = reserved->plan.name;
     update->tensors_.emplace(std::move(name), *std::move(reserved));
   }
@@ -160,8 +161,14 @@ std::shared_ptr<Update> Update::RestoredCommitted(const Context& context, const 
 // In place, what is staged takes no memory.
 void Update::CountStagedLocked() { staged_.Set(plan_.in_place ? 0 : bytes_); }
 
-absl::StatusOr<Update::Tensor> Update::Reserve(TensorPlan plan) const {
+absl::StatusOr<Update::Tensor> Update::Reserve(TensorPlan plan, int64_t held) const {
   Tensor tensor;
+  // What is staged in place takes no memory yet, but has to fit when it is copied in.
+  if (plan_.in_place && plan.bytes() > context_.budget->limit().value() - held) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
+                     absl::StrCat("weights: ", held, " and ", plan.bytes(), " bytes more can never fit into the ",
+                                  context_.budget->limit().value(), " of --weight-memory-limit"));
+  }
   for (const ShardPlan& shard : plan.shards) {
     WeightBudget::Reservation reserved;
     // In place, what is staged lies in the state directory.
@@ -201,6 +208,7 @@ absl::Status Update::StateError() const {
 
 absl::Status Update::Declare(TensorPlan plan) {
   const std::string name = plan.name;
+  int64_t held = 0;
   {
     MutexLock lock(mu_);
     if (state_ != UpdateState::kOpen) return StateErrorLocked();
@@ -220,19 +228,23 @@ absl::Status Update::Declare(TensorPlan plan) {
       }
       // Its room is free for what replaces it.
       bytes_ -= known->second.plan.bytes();
+      shard_count_ -= static_cast<int64_t>(known->second.shards.size());
       CountStagedLocked();
       tensors_.erase(known);
       --tensor_count_;
     }
-    if (tensor_count_ >= context_.limits->max_tensors) {
+    // Each takes some memory of its own, whatever its size.
+    if (shard_count_ + static_cast<int64_t>(plan.shards.size()) > context_.limits->max_tensors) {
       return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_TENSORS",
-                       absl::StrCat("an update has at most ", context_.limits->max_tensors, " tensors"));
+                       absl::StrCat("an update has at most ", context_.limits->max_tensors, " tensors and shards"));
     }
+    held = bytes_;
   }
   // Outside the lock: it may have to make room.
-  auto tensor = Reserve(std::move(plan));
+  auto tensor = Reserve(std::move(plan), held);
   if (!tensor.ok()) return tensor.status();
   const int64_t bytes = tensor->plan.bytes();
+  const auto shards = static_cast<int64_t>(tensor->shards.size());
   MutexLock lock(mu_);
   if (state_ != UpdateState::kOpen) return StateErrorLocked();
   if (!tensors_.emplace(name, *std::move(tensor)).second) {
@@ -240,6 +252,7 @@ absl::Status Update::Declare(TensorPlan plan) {
                      absl::StrCat("tensor=", Quoted(name), ": declared by two streams at once"));
   }
   ++tensor_count_;
+  shard_count_ += shards;
   bytes_ += bytes;
   CountStagedLocked();
   return absl::OkStatus();
@@ -455,6 +468,11 @@ bool Update::End(UpdateState state) {
 UpdateState Update::state() const {
   MutexLock lock(mu_);
   return state_;
+}
+
+uint64_t Update::group() const {
+  MutexLock lock(mu_);
+  return group_;
 }
 
 UpdateStatus Update::GetStatus() const {

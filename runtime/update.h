@@ -130,7 +130,7 @@ class Update {
   absl::StatusOr<PreparedVersion> BeginCommit();
   // COMMITTING -> PREPARED.
   void FailCommit();
-  // COMMITTING -> COMMITTED.
+  // COMMITTING -> COMMITTED, together with the others of `group`, which is not 0.
   void FinishCommit(uint64_t group, Version previous, Version version);
 
   // Ends it as `state` and frees what it holds on the calling thread; a record of it that is being written then is
@@ -141,6 +141,8 @@ class Update {
 
   // ---- Looking
   UpdateState state() const;
+  // Of the updates committed together; 0 unless it is committed.
+  uint64_t group() const;
   UpdateStatus GetStatus() const;
   // The incomplete shards in order: at most `limit`, and how many there are.
   std::vector<MissingShard> Missing(size_t limit, size_t* count) const;
@@ -168,7 +170,8 @@ class Update {
 
   Update(const Context& context, UpdatePlan plan, Version base);
 
-  absl::StatusOr<Tensor> Reserve(TensorPlan plan) const;
+  // `held` bytes are in the update already.
+  absl::StatusOr<Tensor> Reserve(TensorPlan plan, int64_t held) const;
   void CountStagedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status StateErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Time> DeadlineLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -191,6 +194,7 @@ class Update {
   StagedBytes staged_ ABSL_GUARDED_BY(mu_);
   int64_t tensor_count_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t shard_count_ ABSL_GUARDED_BY(mu_) = 0;
   Time touched_ ABSL_GUARDED_BY(mu_);
   Version version_ ABSL_GUARDED_BY(mu_);
   Version previous_ ABSL_GUARDED_BY(mu_);

@@ -124,6 +124,12 @@ absl::StatusOr<UpdatePlan> CheckBeginUpdate(BeginUpdateRequest request, const Li
   for (size_t i = 0; i < request.tensors.size(); ++i) {
     plan.tensors.push_back(CheckTensor(absl::StrCat("tensors[", i, "]"), request.tensors[i], limits, names, bad));
   }
+  size_t shards = 0;
+  for (const TensorPlan& tensor : plan.tensors) shards += tensor.shards.size();
+  if (shards > static_cast<size_t>(limits.max_tensors)) {
+    bad.Add("tensors", "TOO_MANY_SHARDS", absl::StrCat(shards, " shards"), "at most ", limits.max_tensors,
+            " in one update; make them larger");
+  }
   std::set<absl::string_view> removed;
   for (size_t i = 0; i < request.removed.size(); ++i) {
     const std::string& name = request.removed[i];

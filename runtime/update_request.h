@@ -76,7 +76,7 @@ struct UpdatePlan {
 };
 
 inline constexpr size_t kMaxUpdateIdBytes = 128;
-inline constexpr size_t kMaxShards = 1024;
+inline constexpr size_t kMaxShards = 1024;  // Of one tensor; of an update as many as a model may have tensors.
 
 // INVALID_ARGUMENT with every violation.
 absl::StatusOr<UpdatePlan> CheckBeginUpdate(BeginUpdateRequest request, const Limits& limits);

@@ -266,8 +266,8 @@ std::optional<absl::StatusOr<CommitResult>> Weights::EarlierOutcome(const Update
   std::set<uint64_t> groups;
   size_t committed = 0;
   for (const auto& update : updates) {
+    if (update->group() == 0) continue;
     const UpdateStatus status = update->GetStatus();
-    if (status.state != UpdateState::kCommitted) continue;
     ++committed;
     groups.insert(status.group);
     earlier.updates.push_back({status.id, status.model, status.version, status.previous});
@@ -275,8 +275,7 @@ std::optional<absl::StatusOr<CommitResult>> Weights::EarlierOutcome(const Update
   if (committed == 0) return std::nullopt;
   size_t group_size = 0;
   for (const auto& update : updates_.All()) {
-    const UpdateStatus status = update->GetStatus();
-    if (status.state == UpdateState::kCommitted && groups.contains(status.group)) ++group_size;
+    if (groups.contains(update->group())) ++group_size;
   }
   if (committed == updates.size() && groups.size() == 1 && group_size == committed) return earlier;
   return MakeError(absl::StatusCode::kFailedPrecondition, "COMMITTED_APART",
@@ -682,6 +681,7 @@ void Weights::Drain() {
     for (const auto& [id, swap] : swaps_) swaps.push_back(swap.lock());
     for (const auto& [ids, commit] : commits_) commits.push_back(commit);
   }
+  pacer_.Stop();
   for (const auto& swap : swaps) {
     if (swap != nullptr) swap->Cancel(DrainingError());
   }

@@ -1,5 +1,6 @@
 #include "server/services/bulk_calls.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
+#include "runtime/violations.h"
 #include "server/services/update_codec.h"
 #include "server/status.h"
 
@@ -16,6 +18,8 @@ namespace {
 
 // Of LoadFile; the last message always comes.
 constexpr int64_t kProgressBytes = int64_t{16} << 20;
+constexpr uint32_t kDefaultMissing = 100;
+constexpr uint32_t kMaxMissing = 10'000;
 
 absl::Status TooManyCalls(int limit) {
   runtime::ErrorDetails details;
@@ -28,9 +32,9 @@ absl::Status TooManyCalls(int limit) {
 }  // namespace
 
 template <typename Work>
-grpc::Status BulkCalls::Run(Work&& work) {
-  const absl::Cleanup leave = [this] { calls_.fetch_sub(1, std::memory_order_relaxed); };
-  if (calls_.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return ToGrpcStatus(TooManyCalls(kMaxCalls));
+grpc::Status BulkCalls::Run(std::atomic<int>& calls, Work&& work) {
+  const absl::Cleanup leave = [&calls] { calls.fetch_sub(1, std::memory_order_relaxed); };
+  if (calls.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return ToGrpcStatus(TooManyCalls(kMaxCalls));
   if (absl::Status status = runtime_->CheckRestored(); !status.ok()) return ToGrpcStatus(status);
   return ToGrpcStatus(std::forward<Work>(work)());
 }
@@ -77,7 +81,36 @@ absl::Status BulkCalls::Stage(grpc::ServerReader<v1::StageWeightsRequest>* reade
 grpc::Status BulkCalls::StageWeights(grpc::ServerContext* /*context*/,
                                      grpc::ServerReader<v1::StageWeightsRequest>* reader,
                                      v1::StageWeightsResponse* response) {
-  return Run([&] { return Stage(reader, response); });
+  return Run(transfers_, [&] { return Stage(reader, response); });
+}
+
+grpc::Status BulkCalls::GetUpdate(grpc::ServerContext* /*context*/, const v1::GetUpdateRequest* request,
+                                  v1::GetUpdateResponse* response) {
+  return Run([&]() -> absl::Status {
+    if (request->max_missing() > kMaxMissing) {
+      runtime::Violations bad;
+      bad.Add("max_missing", "OUT_OF_RANGE", request->max_missing(), "at most ", kMaxMissing);
+      return bad.Take("request");
+    }
+    const auto update = runtime_->weights().FindUpdate(request->update_id());
+    if (!update.ok()) return update.status();
+    EncodeUpdate((*update)->GetStatus(), response->mutable_info());
+    size_t count = 0;
+    const size_t limit = request->max_missing() == 0 ? kDefaultMissing : request->max_missing();
+    EncodeMissing((*update)->Missing(limit, &count), response);
+    response->set_missing_shards(count);
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status BulkCalls::ListUpdates(grpc::ServerContext* /*context*/, const v1::ListUpdatesRequest* /*request*/,
+                                    v1::ListUpdatesResponse* response) {
+  return Run([&] {
+    for (const auto& update : runtime_->weights().Updates()) {
+      EncodeUpdate(update->GetStatus(), response->add_updates());
+    }
+    return absl::OkStatus();
+  });
 }
 
 grpc::Status BulkCalls::Precommit(grpc::ServerContext* context, const v1::PrecommitRequest* request,
@@ -124,7 +157,7 @@ grpc::Status BulkCalls::ReadTensor(grpc::ServerContext* /*context*/, const v1::R
 
 grpc::Status BulkCalls::LoadFile(grpc::ServerContext* context, const v1::LoadFileRequest* request,
                                  grpc::ServerWriter<v1::LoadFileProgress>* writer) {
-  return Run([&] {
+  return Run(transfers_, [&] {
     runtime::LoadProgress last;
     int64_t told = -kProgressBytes;
     const auto progress = [&](const runtime::LoadProgress& now) {

@@ -1,11 +1,13 @@
-// BulkCalls: the calls of bwrt.v1.Weights that block: staging, verifying, loading, reading, deleting. gRPC gives each a
-// thread of its own, so that they never stand in the way of waves; how many there can be at once is bounded here.
+// BulkCalls: the calls of bwrt.v1.Weights that block, or look at every shard of an update: staging, verifying, loading,
+// reading, deleting. gRPC gives each a thread of its own, so that they never stand in the way of waves; how many there
+// can be at once is bounded here. Transfers, which last as long as their clients like, are counted apart from the rest.
 //
 // The other calls of the service are asynchronous, in WeightsService, which is built on this. Thread-safe.
 #ifndef BWRT_SERVER_SERVICES_BULK_CALLS_H_
 #define BWRT_SERVER_SERVICES_BULK_CALLS_H_
 
 #include <atomic>
+#include <utility>
 
 #include "bwrt/v1/weights.grpc.pb.h"
 #include "runtime/runtime.h"
@@ -14,13 +16,18 @@ namespace bwrt::server {
 
 class BulkCalls : public v1::Weights::Service {
  public:
-  // Calls at once; more are refused with RESOURCE_EXHAUSTED TOO_MANY_STREAMS.
+  // At once, of StageWeights and LoadFile together, and of all other calls; more are refused with RESOURCE_EXHAUSTED
+  // TOO_MANY_STREAMS.
   static constexpr int kMaxCalls = 32;
 
   grpc::Status BeginUpdate(grpc::ServerContext* context, const v1::BeginUpdateRequest* request,
                            v1::UpdateInfo* response) override;
   grpc::Status StageWeights(grpc::ServerContext* context, grpc::ServerReader<v1::StageWeightsRequest>* reader,
                             v1::StageWeightsResponse* response) override;
+  grpc::Status GetUpdate(grpc::ServerContext* context, const v1::GetUpdateRequest* request,
+                         v1::GetUpdateResponse* response) override;
+  grpc::Status ListUpdates(grpc::ServerContext* context, const v1::ListUpdatesRequest* request,
+                           v1::ListUpdatesResponse* response) override;
   grpc::Status Precommit(grpc::ServerContext* context, const v1::PrecommitRequest* request,
                          v1::PrecommitResponse* response) override;
   grpc::Status Abort(grpc::ServerContext* context, const v1::AbortRequest* request,
@@ -39,10 +46,15 @@ class BulkCalls : public v1::Weights::Service {
  private:
   // Runs `work` unless there are too many calls, or the weights have not been restored yet.
   template <typename Work>
-  grpc::Status Run(Work&& work);
+  grpc::Status Run(std::atomic<int>& calls, Work&& work);
+  template <typename Work>
+  grpc::Status Run(Work&& work) {
+    return Run(calls_, std::forward<Work>(work));
+  }
   absl::Status Stage(grpc::ServerReader<v1::StageWeightsRequest>* reader, v1::StageWeightsResponse* response);
 
   runtime::Runtime* runtime_ = nullptr;
+  std::atomic<int> transfers_{0};
   std::atomic<int> calls_{0};
 };
 

@@ -21,12 +21,7 @@ constexpr uint32_t kDefaultTensors = 1000;
 constexpr uint32_t kMaxTensors = 10'000;
 constexpr size_t kWatchBacklog = 256;  // Events kept for a slow reader.
 
-constexpr uint32_t kDefaultMissing = 100;
-constexpr uint32_t kMaxMissing = 10'000;
-
 using SetCall = UnaryCall<v1::SetWeightsRequest, v1::SetWeightsResponse>;
-using GetUpdateCall = UnaryCall<v1::GetUpdateRequest, v1::GetUpdateResponse>;
-using ListUpdatesCall = UnaryCall<v1::ListUpdatesRequest, v1::ListUpdatesResponse>;
 using CommitCall = UnaryCall<v1::CommitRequest, v1::CommitResponse>;
 using RollbackCall = UnaryCall<v1::RollbackRequest, v1::RollbackResponse>;
 using ListCall = UnaryCall<v1::ListModelsRequest, v1::ListModelsResponse>;
@@ -77,30 +72,6 @@ void Commit(runtime::Runtime* runtime, const std::shared_ptr<CommitCall>& call) 
       });
   if (!leave.ok()) return call->Finish(leave.status());
   call->OnCancel([leave = *std::move(leave)] { leave(ClientGone()); });
-}
-
-void GetUpdate(runtime::Runtime* runtime, const std::shared_ptr<GetUpdateCall>& call) {
-  const v1::GetUpdateRequest& request = call->request();
-  if (request.max_missing() > kMaxMissing) {
-    runtime::Violations bad;
-    bad.Add("max_missing", "OUT_OF_RANGE", request.max_missing(), "at most ", kMaxMissing);
-    return call->Finish(bad.Take("request"));
-  }
-  const auto update = runtime->weights().FindUpdate(request.update_id());
-  if (!update.ok()) return call->Finish(update.status());
-  EncodeUpdate((*update)->GetStatus(), call->response()->mutable_info());
-  size_t count = 0;
-  EncodeMissing((*update)->Missing(request.max_missing() == 0 ? kDefaultMissing : request.max_missing(), &count),
-                call->response());
-  call->response()->set_missing_shards(count);
-  call->Finish(absl::OkStatus());
-}
-
-void ListUpdates(runtime::Runtime* runtime, const std::shared_ptr<ListUpdatesCall>& call) {
-  for (const auto& update : runtime->weights().Updates()) {
-    EncodeUpdate(update->GetStatus(), call->response()->add_updates());
-  }
-  call->Finish(absl::OkStatus());
 }
 
 void List(runtime::Runtime* runtime, const std::shared_ptr<ListCall>& call) {
@@ -178,8 +149,6 @@ void WeightsService::Serve(CompletionLoop* loop) {
   Unary(loop, &Async::RequestSetWeights, &Set);
   Unary(loop, &Async::RequestListModels, &List);
   Unary(loop, &Async::RequestGetModel, &Get);
-  Unary(loop, &Async::RequestGetUpdate, &GetUpdate);
-  Unary(loop, &Async::RequestListUpdates, &ListUpdates);
   Unary(loop, &Async::RequestCommit, &Commit);
   Unary(loop, &Async::RequestRollback, &Rollback);
   ServeServerStream(loop, &service_, &Async::RequestWatchModel, {.max_pending = kWatchBacklog},

@@ -32,9 +32,8 @@ class WeightsService {
   void Watch(const std::shared_ptr<WatchStream>& stream);
 
   using W = v1::Weights;
-  using Async = W::WithAsyncMethod_SetWeights<W::WithAsyncMethod_ListModels<
-      W::WithAsyncMethod_GetModel<W::WithAsyncMethod_WatchModel<W::WithAsyncMethod_GetUpdate<
-          W::WithAsyncMethod_ListUpdates<W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<BulkCalls>>>>>>>>;
+  using Async = W::WithAsyncMethod_SetWeights<W::WithAsyncMethod_ListModels<W::WithAsyncMethod_GetModel<
+      W::WithAsyncMethod_WatchModel<W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<BulkCalls>>>>>>;
   struct Mixed final : Async {
     explicit Mixed(runtime::Runtime* runtime) { Init(runtime); }
   };

@@ -45,5 +45,17 @@ TEST(StagePacerTest, WhileWavesRunABytesTimeIsWaitedFor) {
   last.join();
 }
 
+TEST(StagePacerTest, AStopLetsEverybodyGo) {
+  ManualClock clock;
+  StagePacer pacer(1, &clock, [] { return true; });
+  pacer.Wait(int64_t{1} << 30);
+  std::thread waiting([&] { pacer.Wait(1); });
+  clock.AwaitAlarms(1);
+  pacer.Stop();
+  waiting.join();
+  pacer.Wait(int64_t{1} << 30);
+  EXPECT_EQ(clock.alarms(), 0U);
+}
+
 }  // namespace
 }  // namespace bwrt::runtime

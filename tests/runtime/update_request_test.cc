@@ -111,6 +111,14 @@ TEST(UpdateRequestTest, CountsAreCapped) {
   request = Valid();
   request.tensors[0].shards.resize(1025);
   EXPECT_THAT(ViolationsOf(Check(request)), Contains(Pair("tensors[0].shards", "TOO_MANY")));
+  // Few bytes can announce many shards, each of which takes memory.
+  request = BeginUpdateRequest();
+  for (int i = 0; i < 98; ++i) {
+    TensorManifestRequest tensor{absl::StrCat("t", i), ElementType::kU8, {1024}, {}};
+    for (uint32_t rank = 0; rank < 1024; ++rank) tensor.shards.push_back({rank, 1, "", 0});
+    request.tensors.push_back(std::move(tensor));
+  }
+  EXPECT_THAT(ViolationsOf(Check(request)), ElementsAre(Pair("tensors", "TOO_MANY_SHARDS")));
   request = Valid();
   request.tensors[0].shards[0].bytes = UINT64_MAX;
   EXPECT_THAT(ViolationsOf(Check(request)), Contains(Pair("tensors[0].shards[0].bytes", "OUT_OF_RANGE")));

@@ -192,6 +192,25 @@ TEST_F(WeightsCrashTest, AFullDiskRefusesAndLosesNothing) {
   EXPECT_EQ(Read("a", "w"), std::string(16, '2'));
 }
 
+TEST_F(WeightsCrashTest, WhatIsStagedInPlaceMustFitTheMemoryItIsFor) {
+  CrashFiles files;
+  limits_.weight_bytes = 1000;
+  ASSERT_TRUE(Start(&files));
+  BeginUpdateRequest request;
+  request.apply_mode = 1;
+  request.tensors = {Floats("a", 200), Floats("b", 51)};
+  EXPECT_EQ(GetReason(weights().BeginUpdate(request).status()), "WEIGHT_MEMORY");
+  // As many as would overflow a count of bytes.
+  request.tensors.clear();
+  for (int i = 0; i < 64; ++i) {
+    TensorManifestRequest tensor{absl::StrCat("t", i), 0, {}, {{0, uint64_t{1} << 50, "", 1}}};
+    request.tensors.push_back(tensor);
+  }
+  EXPECT_EQ(GetReason(weights().BeginUpdate(request).status()), "WEIGHT_MEMORY");
+  request.tensors = {Floats("a", 200)};
+  EXPECT_TRUE(weights().BeginUpdate(request).ok());
+}
+
 TEST_F(WeightsCrashTest, ADamagedVersionFallsBackToTheKeptOneAndNumbersGoOn) {
   CrashFiles files;
   ASSERT_TRUE(Start(&files));
