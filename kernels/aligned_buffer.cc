@@ -4,10 +4,9 @@
 
 namespace bwrt::kernels {
 
-std::optional<AlignedBuffer> AlignedBuffer::Allocate(int64_t count) {
+std::optional<AlignedBuffer> AlignedBuffer::Allocate(int64_t bytes) {
   constexpr int64_t kHugePage = int64_t{2} << 20;
-  int64_t bytes = 0;
-  if (count < 0 || __builtin_mul_overflow(count, static_cast<int64_t>(sizeof(float)), &bytes)) return std::nullopt;
+  if (bytes < 0) return std::nullopt;
   const bool huge = bytes >= kHugeFrom;
   const std::align_val_t alignment{static_cast<std::size_t>(huge ? kHugePage : kAlignment)};
   void* memory = ::operator new(static_cast<std::size_t>(bytes), alignment, std::nothrow);
@@ -15,7 +14,7 @@ std::optional<AlignedBuffer> AlignedBuffer::Allocate(int64_t count) {
   // Only whole huge pages of ours, since the heap's neighbours are none of our business. Advice: a
   // refusal costs speed only.
   if (huge) madvise(memory, static_cast<std::size_t>(bytes / kHugePage * kHugePage), MADV_HUGEPAGE);
-  return AlignedBuffer(static_cast<float*>(memory), alignment, count);
+  return AlignedBuffer(static_cast<std::byte*>(memory), alignment, bytes);
 }
 
 }  // namespace bwrt::kernels

@@ -1,9 +1,9 @@
 #ifndef BWRT_KERNELS_ALIGNED_BUFFER_H_
 #define BWRT_KERNELS_ALIGNED_BUFFER_H_
 
-// An owned array of f32 on a cache-line boundary, for packed operands and accumulators.
+// Owned memory on a cache-line boundary, for packed operands and accumulators.
 //
-// Move-only; the elements are not initialised. Not synchronised: it is used like a plain array.
+// Move-only; the bytes are not initialised. Not synchronised: it is used like a plain array.
 //
 // 1. `data()` is a multiple of kAlignment. A buffer that was moved from may only be destroyed or
 //    assigned.
@@ -24,25 +24,29 @@ class AlignedBuffer {
   static constexpr int64_t kAlignment = 64;
   static constexpr int64_t kHugeFrom = int64_t{8} << 20;
 
-  // Room for `count` values; nullopt when count is negative, its bytes do not fit in int64_t, or
-  // there is no memory.
-  static std::optional<AlignedBuffer> Allocate(int64_t count);
+  // Holds nothing: size() is 0.
+  AlignedBuffer() : data_(nullptr, Free{std::align_val_t{kAlignment}}) {}
 
-  float* data() { return data_.get(); }
-  const float* data() const { return data_.get(); }
+  // Room for `bytes`; nullopt when that is negative or there is no memory.
+  static std::optional<AlignedBuffer> Allocate(int64_t bytes);
+
+  std::byte* data() { return data_.get(); }
+  const std::byte* data() const { return data_.get(); }
+  float* floats() { return reinterpret_cast<float*>(data_.get()); }
+  const float* floats() const { return reinterpret_cast<const float*>(data_.get()); }
   int64_t size() const { return size_; }
 
  private:
   struct Free {
     std::align_val_t alignment;  // What the memory was allocated with.
-    void operator()(float* memory) const { ::operator delete(memory, alignment); }
+    void operator()(std::byte* memory) const { ::operator delete(memory, alignment); }
   };
 
-  AlignedBuffer(float* memory, std::align_val_t alignment, int64_t count)
-      : data_(memory, Free{alignment}), size_(count) {}
+  AlignedBuffer(std::byte* memory, std::align_val_t alignment, int64_t bytes)
+      : data_(memory, Free{alignment}), size_(bytes) {}
 
-  std::unique_ptr<float[], Free> data_;
-  int64_t size_;
+  std::unique_ptr<std::byte[], Free> data_;
+  int64_t size_ = 0;
 };
 
 }  // namespace bwrt::kernels

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "kernels/kernel_dtype.h"
 
 namespace bwrt::kernels {
 namespace {
@@ -29,6 +30,20 @@ absl::Status Validate(const GemmProblem& problem) {
   if (problem.w->k() != problem.k || problem.w->n() != problem.n) {
     return absl::InvalidArgumentError(absl::StrCat("w is [", problem.w->k(), ", ", problem.w->n(),
                                                    "], but the problem needs [", problem.k, ", ", problem.n, "]"));
+  }
+  if (problem.w->dtype() != KernelDType(problem.a.dtype)) {
+    return absl::InvalidArgumentError(absl::StrCat("w is packed in ", Name(problem.w->dtype()), ", but a of ",
+                                                   Name(problem.a.dtype), " is multiplied in ",
+                                                   Name(KernelDType(problem.a.dtype))));
+  }
+  if (!problem.rows.empty() && static_cast<int64_t>(problem.rows.size()) != problem.m) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rows has ", problem.rows.size(), " values, but the problem has m=", problem.m));
+  }
+  for (const int64_t row : problem.rows) {
+    if (row < 0 || row >= problem.m) {
+      return absl::InvalidArgumentError(absl::StrCat("rows names row ", row, " of ", problem.m));
+    }
   }
   if (!problem.bias.empty() && static_cast<int64_t>(problem.bias.size()) != problem.n) {
     return absl::InvalidArgumentError(

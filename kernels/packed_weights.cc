@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/kernel_dtype.h"
 
 namespace bwrt::kernels {
 namespace {
@@ -22,21 +23,20 @@ std::optional<int64_t> RoundUp(int64_t value, int64_t step) {
   return sum / step * step;
 }
 
-// Elements of a packed [k, n] matrix.
-std::optional<int64_t> PackedElements(int64_t k, int64_t n) {
-  const std::optional<int64_t> padded_k = RoundUp(k, PackedWeights::kKMultiple);
+// Bytes of a packed [k, n] matrix, k and n positive.
+std::optional<int64_t> Size(int64_t k, int64_t n, DType packed) {
+  const std::optional<int64_t> padded_k = RoundUp(k, PackedWeights::KMultiple(packed));
   const std::optional<int64_t> padded_n = RoundUp(n, kWidth);
-  int64_t elements = 0;
   int64_t bytes = 0;
-  if (!padded_k || !padded_n || __builtin_mul_overflow(*padded_k, *padded_n, &elements) ||
-      __builtin_mul_overflow(elements, int64_t{sizeof(float)}, &bytes)) {
+  if (!padded_k || !padded_n || __builtin_mul_overflow(*padded_k, *padded_n, &bytes) ||
+      __builtin_mul_overflow(bytes, SizeOf(packed), &bytes)) {
     return std::nullopt;
   }
-  return elements;
+  return bytes;
 }
 
 // Columns col0 .. col0 + cols - 1 of w [K, N].
-void PackPanel(const ConstMatrix& w, int64_t col0, int64_t cols, float* panel) {
+void PackF32(const ConstMatrix& w, int64_t col0, int64_t cols, float* panel) {
   for (int64_t k = 0; k < w.rows; ++k) {
     float* row = panel + k * kWidth;
     ToF32(w.dtype, w.at(k, col0), cols, row);
@@ -45,7 +45,7 @@ void PackPanel(const ConstMatrix& w, int64_t col0, int64_t cols, float* panel) {
 }
 
 // Rows col0 .. col0 + cols - 1 of w [N, K], transposed in squares that stay in L1.
-void PackTransposedPanel(const ConstMatrix& w, int64_t col0, int64_t cols, float* panel) {
+void PackTransposedF32(const ConstMatrix& w, int64_t col0, int64_t cols, float* panel) {
   alignas(64) float square[kWidth][kWidth] = {};  // Rows from `cols` on stay zero.
   for (int64_t k0 = 0; k0 < w.cols; k0 += kWidth) {
     const int64_t depth = std::min(kWidth, w.cols - k0);
@@ -57,19 +57,68 @@ void PackTransposedPanel(const ConstMatrix& w, int64_t col0, int64_t cols, float
   }
 }
 
+// Pairs of rows of w [K, N], interleaved. The bytes are moved as they are.
+void PackPairs(const ConstMatrix& w, int64_t col0, int64_t cols, uint16_t* panel) {
+  alignas(64) uint16_t even[kWidth] = {};
+  alignas(64) uint16_t odd[kWidth] = {};  // From `cols` on both stay zero.
+  const auto bytes = static_cast<std::size_t>(cols) * sizeof(uint16_t);
+  for (int64_t k = 0; k < w.rows; k += 2, panel += 2 * kWidth) {
+    std::memcpy(even, w.at(k, col0), bytes);
+    if (k + 1 < w.rows) {
+      std::memcpy(odd, w.at(k + 1, col0), bytes);
+    } else {
+      std::fill_n(odd, kWidth, uint16_t{0});
+    }
+    for (int64_t j = 0; j < kWidth; ++j) {
+      panel[2 * j] = even[j];
+      panel[2 * j + 1] = odd[j];
+    }
+  }
+}
+
+// Rows of w [N, K]: a pair lies together already, so that pairs are transposed as one word each.
+void PackTransposedPairs(const ConstMatrix& w, int64_t col0, int64_t cols, uint16_t* panel) {
+  constexpr int64_t kDepth = 32;
+  alignas(64) uint32_t square[kWidth][kDepth] = {};  // Rows from `cols` on stay zero.
+  for (int64_t k0 = 0; k0 < w.cols; k0 += 2 * kDepth) {
+    const int64_t depth = std::min(2 * kDepth, w.cols - k0);
+    const int64_t pairs = (depth + 1) / 2;
+    for (int64_t j = 0; j < cols; ++j) {
+      square[j][pairs - 1] = 0;  // Of an odd K, the last pair has one element only.
+      std::memcpy(square[j], w.at(col0 + j, k0), static_cast<std::size_t>(depth) * sizeof(uint16_t));
+    }
+    for (int64_t k = 0; k < pairs; ++k) {
+      uint16_t* row = panel + (k0 + 2 * k) * kWidth;
+      for (int64_t j = 0; j < kWidth; ++j) std::memcpy(row + 2 * j, &square[j][k], sizeof(uint32_t));
+    }
+  }
+}
+
 }  // namespace
 
-PackedWeights::PackedWeights(int64_t k, int64_t n, AlignedBuffer data)
+PackedWeights::PackedWeights(int64_t k, int64_t n, DType dtype, AlignedBuffer data)
     : k_(k),
       n_(n),
-      padded_k_((k + kKMultiple - 1) / kKMultiple * kKMultiple),
+      dtype_(dtype),
+      padded_k_((k + KMultiple(dtype) - 1) / KMultiple(dtype) * KMultiple(dtype)),
       panels_((n + kPanelWidth - 1) / kPanelWidth),
       data_(std::move(data)) {}
 
-int64_t PackedWeights::PackedBytes(int64_t k, int64_t n) {
+int64_t PackedWeights::PackedBytes(int64_t k, int64_t n, DType dtype) {
   if (k <= 0 || n <= 0) return 0;
-  const std::optional<int64_t> elements = PackedElements(k, n);
-  return elements ? *elements * int64_t{sizeof(float)} : std::numeric_limits<int64_t>::max();
+  return Size(k, n, KernelDType(dtype)).value_or(std::numeric_limits<int64_t>::max());
+}
+
+float PackedWeights::At(int64_t k, int64_t n) const {
+  const int64_t j = n / kPanelWidth;
+  const int64_t x = n % kPanelWidth;
+  float value = 0;
+  if (dtype_ == DType::kF32) {
+    ToF32(dtype_, panel(j, k) + x * SizeOf(dtype_), 1, &value);
+  } else {
+    ToF32(dtype_, panel(j, k / 2 * 2) + (2 * x + k % 2) * SizeOf(dtype_), 1, &value);
+  }
+  return value;
 }
 
 absl::StatusOr<std::shared_ptr<const PackedWeights>> PackedWeights::Pack(const ConstMatrix& w, bool transposed) {
@@ -81,23 +130,32 @@ absl::StatusOr<std::shared_ptr<const PackedWeights>> PackedWeights::Pack(const C
   }
   const int64_t k = transposed ? w.cols : w.rows;
   const int64_t n = transposed ? w.rows : w.cols;
-  const absl::Status no_memory = absl::ResourceExhaustedError(
-      absl::StrCat("no memory for weights [", k, ", ", n, "]: packed they take ", PackedBytes(k, n), " bytes"));
-  const std::optional<int64_t> elements = PackedElements(k, n);
-  std::optional<AlignedBuffer> data = elements ? AlignedBuffer::Allocate(*elements) : std::nullopt;
+  const DType dtype = KernelDType(w.dtype);
+  const absl::Status no_memory = absl::ResourceExhaustedError(absl::StrCat(
+      "no memory for weights [", k, ", ", n, "]: packed they take ", PackedBytes(k, n, w.dtype), " bytes"));
+  const std::optional<int64_t> bytes = Size(k, n, dtype);
+  std::optional<AlignedBuffer> data = bytes ? AlignedBuffer::Allocate(*bytes) : std::nullopt;
   if (!data) return no_memory;
 
   std::shared_ptr<PackedWeights> packed;
   try {
-    packed.reset(new PackedWeights(k, n, *std::move(data)));
+    packed.reset(new PackedWeights(k, n, dtype, *std::move(data)));
   } catch (const std::bad_alloc&) {
     return no_memory;
   }
+  const int64_t panel_bytes = packed->padded_k_ * kPanelWidth * SizeOf(dtype);
+  // Rows that hold something: in pairs, the last of an odd K has its zero from the packing.
+  const int64_t row_bytes = kPanelWidth * SizeOf(dtype);
+  const int64_t written = (dtype == DType::kF32 ? k : (k + 1) / 2 * 2) * row_bytes;
   for (int64_t j = 0; j < packed->panels_; ++j) {
-    float* panel = packed->data_.data() + j * packed->padded_k_ * kPanelWidth;
+    std::byte* panel = packed->data_.data() + j * panel_bytes;
     const int64_t cols = std::min(kPanelWidth, n - j * kPanelWidth);
-    (transposed ? PackTransposedPanel : PackPanel)(w, j * kPanelWidth, cols, panel);
-    std::fill(panel + k * kPanelWidth, panel + packed->padded_k_ * kPanelWidth, 0.0f);
+    if (dtype == DType::kF32) {
+      (transposed ? PackTransposedF32 : PackF32)(w, j * kPanelWidth, cols, reinterpret_cast<float*>(panel));
+    } else {
+      (transposed ? PackTransposedPairs : PackPairs)(w, j * kPanelWidth, cols, reinterpret_cast<uint16_t*>(panel));
+    }
+    std::fill(panel + written, panel + panel_bytes, std::byte{0});
   }
   return packed;
 }

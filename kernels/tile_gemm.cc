@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/epilogue.h"
 #include "kernels/isa.h"
+#include "kernels/kernel_dtype.h"
 
 namespace bwrt::kernels {
 namespace {
@@ -19,8 +19,7 @@ namespace {
 constexpr int64_t kWidth = PackedWeights::kPanelWidth;
 constexpr int64_t kBlock = MicroKernels::kMaxRows;
 
-// The block heights of tile rows: of whole tiles and of the last tile row. Any other height is
-// padded to one of these.
+// The heights of the blocks that parts of tiles are cut into.
 absl::InlinedVector<int64_t, 3> RowCounts(int64_t m, int64_t tile_rows) {
   absl::InlinedVector<int64_t, 3> counts;
   if (tile_rows >= kBlock) counts.push_back(kBlock);
@@ -28,6 +27,17 @@ absl::InlinedVector<int64_t, 3> RowCounts(int64_t m, int64_t tile_rows) {
     if (tail != 0) counts.push_back(tail);
   }
   return counts;
+}
+
+KChunks ChunksOf(int64_t k, DType dtype) {
+  const DType kernel = KernelDType(dtype);
+  const int64_t multiple = PackedWeights::KMultiple(kernel);
+  return KChunks((k + multiple - 1) / multiple * multiple, kernel);
+}
+
+// Whether the kernels can read A where it lies, if they are to be had for its stride.
+bool InPlace(int64_t k, DType dtype, bool row_map, const KChunks& chunks) {
+  return !row_map && dtype == chunks.dtype() && k == chunks.padded_k();
 }
 
 // Adds a block [rows][64] to rows at a distance of `stride`; the first chunk of K starts the sums.
@@ -52,95 +62,124 @@ void Add(const float* block, int64_t rows, bool start, int64_t stride, float* su
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TileGemm>> TileGemm::Create(GemmProblem problem, int64_t max_tile_rows,
-                                                           int64_t max_tile_cols) {
+std::optional<TileScratch> TileScratch::Create() {
+  constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+  std::optional<AlignedBuffer> sums = AlignedBuffer::Allocate(TileGemm::kBlockRows * TileGemm::kSumStride * kFloat);
+  std::optional<AlignedBuffer> chunk_sums = AlignedBuffer::Allocate(kBlock * kWidth * kFloat);
+  if (!sums || !chunk_sums) return std::nullopt;
+  return TileScratch(*std::move(sums), *std::move(chunk_sums));
+}
+
+absl::StatusOr<std::unique_ptr<TileGemm>> TileGemm::Create(GemmProblem problem, int64_t tile_rows,
+                                                           AlignedBuffer& row_memory) {
   if (absl::Status status = Validate(problem); !status.ok()) return status;
-  if (max_tile_rows <= 0 || max_tile_cols <= 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("tile ", max_tile_rows, " x ", max_tile_cols, ": both dimensions must be positive"));
+  if (tile_rows <= 0) {
+    return absl::InvalidArgumentError(absl::StrCat("tiles of ", tile_rows, " rows: must be positive"));
   }
-  max_tile_rows = std::min(max_tile_rows, problem.m);
-  max_tile_cols = std::min(max_tile_cols, problem.n);
-  const KChunks chunks(problem.w->padded_k());
-  absl::StatusOr<MicroKernels> kernels = MicroKernels::Create(chunks, RowCounts(problem.m, max_tile_rows));
-  if (!kernels.ok()) return kernels.status();
-  absl::StatusOr<RowPanels> row_panels = RowPanels::Create(problem.a, chunks, max_tile_rows, kPanelCacheBytes);
-  if (!row_panels.ok()) return row_panels.status();
-  std::optional<AlignedBuffer> sums = AlignedBuffer::Allocate(kBlockRows * kSumStride);
-  std::optional<AlignedBuffer> chunk_sums = AlignedBuffer::Allocate(kBlock * kWidth);
-  std::unique_ptr<TileGemm> gemm;
-  if (sums && chunk_sums) {
-    gemm.reset(new (std::nothrow) TileGemm(std::move(problem), max_tile_rows, max_tile_cols, chunks, *kernels,
-                                           *std::move(row_panels), *std::move(sums), *std::move(chunk_sums)));
+  tile_rows = std::min(tile_rows, problem.m);
+  const KChunks chunks(problem.w->padded_k(), problem.w->dtype());
+  const auto row_counts = RowCounts(problem.m, tile_rows);
+  std::optional<MicroKernels> kernels;
+  std::unique_ptr<PackedRows> packed;
+  if (InPlace(problem.k, problem.a.dtype, !problem.rows.empty(), chunks)) {
+    kernels = MicroKernels::CreateInPlace(chunks, row_counts, problem.a.row_stride);
   }
-  if (gemm == nullptr) return absl::ResourceExhaustedError("no memory for a tile's sums");
+  if (!kernels) {
+    absl::StatusOr<MicroKernels> for_packed = MicroKernels::Create(chunks, row_counts);
+    if (!for_packed.ok()) return for_packed.status();
+    kernels = *for_packed;
+    auto rows = PackedRows::Create(problem.a, problem.rows, chunks, tile_rows, row_memory);
+    if (!rows.ok()) return rows.status();
+    packed = *std::move(rows);
+  }
+  std::unique_ptr<TileGemm> gemm(new (std::nothrow)
+                                     TileGemm(std::move(problem), tile_rows, chunks, *kernels, std::move(packed)));
+  if (gemm == nullptr) return absl::ResourceExhaustedError("no memory for a GEMM's description");
   return gemm;
 }
 
-TileGemm::TileGemm(GemmProblem problem, int64_t max_tile_rows, int64_t max_tile_cols, const KChunks& chunks,
-                   const MicroKernels& kernels, RowPanels row_panels, AlignedBuffer sums, AlignedBuffer chunk_sums)
+TileGemm::TileGemm(GemmProblem problem, int64_t tile_rows, const KChunks& chunks, const MicroKernels& kernels,
+                   std::unique_ptr<PackedRows> packed)
     : problem_(std::move(problem)),
-      max_tile_rows_(max_tile_rows),
-      max_tile_cols_(max_tile_cols),
+      tile_rows_(tile_rows),
       chunks_(chunks),
       kernels_(kernels),
-      row_panels_(std::move(row_panels)),
-      sums_(std::move(sums)),
-      chunk_sums_(std::move(chunk_sums)) {}
+      packed_(std::move(packed)) {}
 
-std::string_view TileGemm::kernel_name() { return MicroKernels::name(); }
-
-int64_t TileGemm::k_step(int64_t k) {
-  if (k >= KChunks::kMaxLength) return KChunks::kMaxLength;
-  return (k + PackedWeights::kKMultiple - 1) / PackedWeights::kKMultiple * PackedWeights::kKMultiple;
+int64_t TileGemm::RowMemory(int64_t m, int64_t k, DType dtype, bool row_map) {
+  const KChunks chunks = ChunksOf(k, dtype);
+  return InPlace(k, dtype, row_map, chunks) ? 0 : PackedRows::Bytes(m, chunks);
 }
 
-void TileGemm::Run(const TileRect& tile) {
-  if (tile.row0 < 0 || tile.col0 < 0 || tile.rows <= 0 || tile.cols <= 0 || tile.rows > max_tile_rows_ ||
-      tile.cols > max_tile_cols_ || tile.row0 > problem_.m - tile.rows || tile.col0 > problem_.n - tile.cols) {
-    std::fputs("TileGemm::Run: the tile is not inside C\n", stderr);
-    std::abort();  // Anything else would write outside C.
+int64_t TileGemm::k_step(int64_t k, DType dtype) { return ChunksOf(k, dtype).length(0); }
+
+bool TileGemm::IsPart(const TileRect& part) const {
+  if (part.row0 < 0 || part.col0 < 0 || part.rows <= 0 || part.cols <= 0 || part.row0 >= problem_.m ||
+      part.col0 > problem_.n - part.cols || part.rows > problem_.m - part.row0) {
+    return false;
   }
-  const int64_t tail = tile.rows % kBlock;
-  const int64_t padding = tail == 0 ? 0 : kernels_.PaddedRows(tail) - tail;
-  const float* row_panel = row_panels_.Get(tile.row0, tile.rows, padding);
-  const int64_t panel_end = (tile.col0 + tile.cols - 1) / kWidth + 1;
-  for (int64_t row = 0; row < tile.rows; row += kBlockRows) {
-    const int64_t rows = std::min(kBlockRows, tile.rows - row);
-    for (int64_t panel = tile.col0 / kWidth; panel < panel_end; panel += kBlockPanels) {
+  const int64_t start = part.row0 / tile_rows_ * tile_rows_;
+  const int64_t end = std::min(start + tile_rows_, problem_.m);
+  return (part.row0 - start) % kPartRows == 0 && part.row0 + part.rows <= end &&
+         (part.row0 + part.rows == end || part.rows % kPartRows == 0);
+}
+
+void TileGemm::Run(const TileRect& part, TileScratch& scratch) {
+  if (!IsPart(part)) {
+    std::fputs("TileGemm::Run: not a part of a tile inside C\n", stderr);
+    std::abort();  // Anything else might read or write outside.
+  }
+  const int64_t panel_end = (part.col0 + part.cols - 1) / kWidth + 1;
+  for (int64_t row = part.row0; row < part.row0 + part.rows; row += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, part.row0 + part.rows - row);
+    for (int64_t panel = part.col0 / kWidth; panel < panel_end; panel += kBlockPanels) {
       const int64_t panels = std::min(kBlockPanels, panel_end - panel);
-      SumBlock(row_panel, row, rows, panel, panels);
-      StoreBlock(tile, row, rows, panel, panels);
+      SumBlock(row, rows, panel, panels, scratch);
+      StoreBlock(part, row, rows, panel, panels, scratch);
     }
   }
 }
 
-void TileGemm::SumBlock(const float* row_panel, int64_t row, int64_t rows, int64_t panel0, int64_t panels) {
+void TileGemm::SumBlock(int64_t row, int64_t rows, int64_t panel0, int64_t panels, TileScratch& scratch) {
+  const int64_t size = SizeOf(chunks_.dtype());
+  // Packing comes first: it is not the kernels' time.
+  const int64_t tile_row = row / tile_rows_;
+  const std::byte* panel = packed_ == nullptr ? nullptr : packed_->Get(tile_row);
   const auto start = std::chrono::steady_clock::now();
   for (int64_t chunk = 0; chunk < chunks_.count(); ++chunk) {
-    const int64_t stride = KChunks::RowStride(chunks_.length(chunk));
-    const float* a = row_panel + row_panels_.ChunkOffset(chunk) + row * stride;
+    int64_t stride = problem_.a.row_stride * size;
+    const std::byte* a = nullptr;
+    if (panel == nullptr) {
+      a = problem_.a.at(row, chunks_.begin(chunk));
+    } else {
+      stride = chunks_.RowStride(chunks_.length(chunk)) * size;
+      a = panel + packed_->rows(tile_row) * chunk * chunks_.RowStride(chunks_.max_length()) * size +
+          (row - tile_row * tile_rows_) * stride;
+    }
     for (int64_t p = 0; p < panels; ++p) {
-      const float* w = problem_.w->panel(panel0 + p) + chunks_.begin(chunk) * kWidth;
+      const std::byte* w = problem_.w->panel(panel0 + p, chunks_.begin(chunk));
       for (int64_t r = 0; r < rows; r += kBlock) {
         const int64_t height = std::min(kBlock, rows - r);
-        kernels_.Run(height, chunk, a + r * stride, w, chunk_sums_.data());
-        Add(chunk_sums_.data(), height, chunk == 0, kSumStride, sums_.data() + r * kSumStride + p * kWidth);
+        kernels_.Run(height, chunk, a + r * stride, w, scratch.chunk_sums_.floats());
+        Add(scratch.chunk_sums_.floats(), height, chunk == 0, kSumStride,
+            scratch.sums_.floats() + r * kSumStride + p * kWidth);
       }
     }
   }
-  kernel_time_ += std::chrono::steady_clock::now() - start;
+  scratch.kernel_time_ += std::chrono::steady_clock::now() - start;
 }
 
-void TileGemm::StoreBlock(const TileRect& tile, int64_t row, int64_t rows, int64_t panel0, int64_t panels) {
+void TileGemm::StoreBlock(const TileRect& part, int64_t row, int64_t rows, int64_t panel0, int64_t panels,
+                          TileScratch& scratch) const {
   const Epilogue epilogue{problem_.alpha, problem_.beta, problem_.activation};
   const int64_t first = panel0 * kWidth;  // The column of C that the block's sums start with.
-  const int64_t begin = std::max(tile.col0, first);
-  const int64_t end = std::min(tile.col0 + tile.cols, first + panels * kWidth);
+  const int64_t begin = std::max(part.col0, first);
+  const int64_t end = std::min(part.col0 + part.cols, first + panels * kWidth);
   const float* bias = problem_.bias.empty() ? nullptr : problem_.bias.data() + begin;
   for (int64_t r = 0; r < rows; ++r) {
-    float* sums = sums_.data() + r * kSumStride + (begin - first);
-    StoreRow(epilogue, sums, end - begin, bias, problem_.c.dtype, problem_.c.at(tile.row0 + row + r, begin));
+    float* sums = scratch.sums_.floats() + r * kSumStride + (begin - first);
+    const int64_t row_of_c = problem_.rows.empty() ? row + r : problem_.rows[static_cast<std::size_t>(row + r)];
+    StoreRow(epilogue, sums, end - begin, bias, problem_.c.dtype, problem_.c.at(row_of_c, begin));
   }
 }
 

@@ -1,24 +1,36 @@
 // CpuDevice: waves on this machine's processors.
 //
-// A wave's tiles run one after another, in the traversal's order, on the lane that took it; several lanes run
-// several waves at once. Everything is computed in f32, whatever the operands' type. Thread-safe.
+// A wave's tiles start in the traversal's order, on the lane that took it and on the workers that are free; several
+// lanes run several waves at once. Sums are f32, whatever the operands' type. Thread-safe.
 #ifndef BWRT_RUNTIME_CPU_DEVICE_H_
 #define BWRT_RUNTIME_CPU_DEVICE_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "kernels/cpu_info.h"
 #include "runtime/clock.h"
+#include "runtime/cpu_scratch.h"
 #include "runtime/device.h"
+#include "runtime/tile_workers.h"
 
 namespace bwrt::runtime {
+
+struct CpuOptions {
+  // At most this many threads, 1 or more, compute at once as long as there are no more lanes.
+  int threads = 1;
+  // Waves that take one thread less than about this long are not shared: a worker takes some 50 us to wake up.
+  Duration worth_sharing = std::chrono::microseconds(100);
+};
 
 class CpuDevice final : public Device {
  public:
   // UNAVAILABLE when this processor can't run the kernels.
-  static absl::StatusOr<std::unique_ptr<CpuDevice>> Create(const kernels::CpuInfo& cpu, Clock* clock);
+  static absl::StatusOr<std::unique_ptr<CpuDevice>> Create(const kernels::CpuInfo& cpu, Clock* clock,
+                                                           const CpuOptions& options = {});
 
   const DeviceInfo& info() const override { return info_; }
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
@@ -29,12 +41,19 @@ class CpuDevice final : public Device {
                                  std::string& c) override;
 
  private:
-  CpuDevice(DeviceInfo info, int64_t l2_bytes, Clock* clock)
-      : info_(std::move(info)), l2_bytes_(l2_bytes), clock_(clock) {}
+  CpuDevice(DeviceInfo info, int64_t l2_bytes, Clock* clock, const CpuOptions& options)
+      : info_(std::move(info)),
+        l2_bytes_(l2_bytes),
+        clock_(clock),
+        worth_sharing_(options.worth_sharing),
+        workers_(options.threads) {}
 
   const DeviceInfo info_;
   const int64_t l2_bytes_;
   Clock* const clock_;
+  const Duration worth_sharing_;
+  CpuScratch scratch_;
+  TileWorkers workers_;
 };
 
 }  // namespace bwrt::runtime

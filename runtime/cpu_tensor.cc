@@ -27,7 +27,8 @@ absl::Status CpuTensor::Prepare(const CpuTensor* predecessor) const {
     if (!Has(orientation)) {
       const int64_t k = type().shape[orientation ? 1 : 0];
       const int64_t n = type().shape[orientation ? 0 : 1];
-      auto wanted = budget_.Reserve(Bytes(kernels::PackedWeights::PackedBytes(k, n)), WeightBudget::Kind::kLayout);
+      auto wanted = budget_.Reserve(Bytes(kernels::PackedWeights::PackedBytes(k, n, *type().dtype.computed())),
+                                    WeightBudget::Kind::kLayout);
       if (!wanted.ok()) return wanted.status();
     }
   }
@@ -53,11 +54,12 @@ absl::StatusOr<CpuTensor::Panels> CpuTensor::GetPanels(bool transposed) const {
   // Packed outside the lock: two waves may do it at once, and the first to finish is kept.
   const int64_t rows = type().shape[0];
   const int64_t cols = type().shape[1];
-  auto reservation = budget_.Reserve(Bytes(transposed ? kernels::PackedWeights::PackedBytes(cols, rows)
-                                                      : kernels::PackedWeights::PackedBytes(rows, cols)),
+  const kernels::DType dtype = *type().dtype.computed();
+  auto reservation = budget_.Reserve(Bytes(transposed ? kernels::PackedWeights::PackedBytes(cols, rows, dtype)
+                                                      : kernels::PackedWeights::PackedBytes(rows, cols, dtype)),
                                      WeightBudget::Kind::kLayout);
   auto packed = kernels::PackedWeights::Pack(
-      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, *type().dtype.computed()}, transposed);
+      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, dtype}, transposed);
   if (!packed.ok()) return packed.status();
   if (reservation.ok()) {
     MutexLock lock(mu_);

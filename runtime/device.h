@@ -17,7 +17,7 @@
 
 namespace bwrt::runtime {
 
-// Told by a device how a wave comes along. Called from the thread that runs the wave.
+// Told by a device how a wave comes along. Called by the threads that run the wave, one at a time.
 class WaveProgress {
  public:
   virtual ~WaveProgress() = default;

@@ -1,6 +1,6 @@
 // Lease: a wave's pin on one version of a model, from its start to its end.
 //
-// Made by Model::Start. Used by the one thread that runs the wave; keeps model and version alive. Nothing
+// Made by Model::Start. Used by whoever runs the wave, one thread at a time; keeps model and version alive. Nothing
 // else is called a lease.
 #ifndef BWRT_RUNTIME_LEASE_H_
 #define BWRT_RUNTIME_LEASE_H_

@@ -117,7 +117,12 @@ absl::Status Daemon::StartRuntime() {
   if (flags_.waves.device == DeviceChoice::kAuto) {
     Log(LogLevel::kInfo, "device chosen", {{"device", "cpu"}, {"reason", "this build has no CUDA device"}});
   }
-  auto device = runtime::CpuDevice::Create(cpu, &clock_);
+  const auto one_each = [&](uint64_t flag, uint64_t most) {
+    return static_cast<int>(flag != 0 ? flag : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, most));
+  };
+  runtime::CpuOptions cpu_options;
+  cpu_options.threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads);
+  auto device = runtime::CpuDevice::Create(cpu, &clock_, cpu_options);
   if (!device.ok()) return device.status();
   auto whitelist = LoadWhitelist(flags_.waves.tile_whitelist_file);
   if (!whitelist.ok()) return whitelist.status();
@@ -125,9 +130,7 @@ absl::Status Daemon::StartRuntime() {
   runtime::RuntimeOptions options;
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
-  options.lanes =
-      static_cast<int>(flags_.waves.lanes != 0 ? flags_.waves.lanes
-                                               : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, kMaxLanes));
+  options.lanes = one_each(flags_.waves.lanes, kMaxLanes);
   options.weights.swaps.allow_when_idle = flags_.weights.allow_when_idle;
   options.weights.swaps.max_hold = flags_.weights.max_hold;
   options.weights.swaps.max_pause = flags_.weights.max_pause;

@@ -120,6 +120,11 @@ const FlagSpec kFlags[] = {
      }},
     {"lanes", "N", "Waves a device runs at once. Default: 0, one for each processor, at most 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, kMaxLanes, &flags->waves.lanes); }},
+    {"cpu-threads", "N",
+     "Threads that share the tiles of the waves on the CPU. Default: 0, one for each processor, at most 256",
+     [](const std::string& text, Flags* flags) {
+       return SetCount(text, 0, kMaxCpuThreads, &flags->waves.cpu_threads);
+     }},
     {"shape-check", "strict|lenient",
      "lenient: run tile shapes that are not whitelisted, and say so in the result. Default: strict",
      [](const std::string& text, Flags* flags) {

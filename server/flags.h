@@ -37,6 +37,7 @@ struct Flags {
   struct Waves {
     DeviceChoice device = DeviceChoice::kAuto;
     uint64_t lanes = 0;  // 0: one for each processor, at most kMaxLanes.
+    uint64_t cpu_threads = 0;  // 0: one for each processor, at most kMaxCpuThreads.
     bool lenient_shapes = false;
     std::string tile_whitelist_file;                  // Empty: the built-in list.
     std::optional<runtime::PageSourceOptions> pages;  // Unset: io_extents only advance the token clock.
@@ -65,6 +66,7 @@ struct Flags {
 };
 
 inline constexpr uint64_t kMaxLanes = 64;
+inline constexpr uint64_t kMaxCpuThreads = 256;
 
 // Errors are the user's (INVALID_ARGUMENT; exit status 2) and name flag, value and limit; for a line of a flag
 // file also file and line. A flag of the command line replaces the files', all of its values.

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/kernel_dtype.h"
 #include "tests/kernels/test_matrix.h"
 
 namespace bwrt::kernels {
@@ -12,15 +13,15 @@ namespace {
 
 class GemmProblemTest : public testing::Test {
  protected:
-  GemmProblemTest() : a_(DType::kBF16, 3, 5, 1), w_(DType::kF32, 5, 4), c_(DType::kF32, 3, 4, 2), bias_(4) {
+  GemmProblemTest() : a_(DType::kF16, 3, 5, 1), w_(DType::kF32, 5, 4), c_(DType::kF32, 3, 4, 2), bias_(4) {
     w_.Fill([] { return 1.0f; });
-    problem_ = {.m = 3,
-                .n = 4,
-                .k = 5,
-                .a = a_.view(),
-                .w = *PackedWeights::Pack(w_.view(), false),
-                .c = c_.mutable_view(),
-                .bias = bias_};
+    problem_.m = 3;
+    problem_.n = 4;
+    problem_.k = 5;
+    problem_.a = a_.view();
+    problem_.w = *PackedWeights::Pack(w_.view(), false);
+    problem_.c = c_.mutable_view();
+    problem_.bias = bias_;
   }
 
   void ExpectRefused(const GemmProblem& problem) {
@@ -48,6 +49,25 @@ TEST_F(GemmProblemTest, RefusesShapesThatDisagree) {
       ExpectRefused(problem);
     }
   }
+}
+
+TEST_F(GemmProblemTest, RefusesRowsThatAreNotThere) {
+  const std::vector<int64_t> good = {2, 0, 1};
+  problem_.rows = good;
+  EXPECT_TRUE(Validate(problem_).ok());
+  for (const std::vector<int64_t>& bad :
+       std::vector<std::vector<int64_t>>{{0, 1}, {0, 1, 2, 0}, {0, 1, 3}, {-1, 1, 2}}) {
+    GemmProblem problem = problem_;
+    problem.rows = bad;
+    ExpectRefused(problem);
+  }
+}
+
+TEST_F(GemmProblemTest, RefusesWeightsPackedForAnotherType) {
+  TestMatrix a(DType::kBF16, 3, 5);
+  problem_.a = a.view();
+  // Where bf16 is multiplied in f32, the panels are the same.
+  EXPECT_EQ(Validate(problem_).ok(), KernelDType(DType::kBF16) == DType::kF32);
 }
 
 TEST_F(GemmProblemTest, RefusesMissingOrInvalidOperands) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <random>
 
+#include "kernels/kernel_dtype.h"
 #include "tests/kernels/test_matrix.h"
 
 // A refused allocation is part of the contract: have the sanitizers' allocators return null too.
@@ -29,17 +30,24 @@ void CheckLayout(DType dtype, int64_t k, int64_t n, int64_t gap, bool transposed
   const PackedWeights& p = **packed;
   EXPECT_EQ(p.k(), k);
   EXPECT_EQ(p.n(), n);
-  EXPECT_EQ(p.padded_k(), (k + 7) / 8 * 8);
+  EXPECT_EQ(p.dtype(), KernelDType(dtype));
+  const int64_t multiple = p.dtype() == DType::kBF16 ? 16 : 8;
+  EXPECT_EQ(p.padded_k(), (k + multiple - 1) / multiple * multiple);
   EXPECT_EQ(p.panels(), (n + 63) / 64);
-  EXPECT_EQ(p.bytes(), p.panels() * p.padded_k() * 64 * 4);
-  EXPECT_EQ(p.bytes(), PackedWeights::PackedBytes(k, n));
+  EXPECT_EQ(p.bytes(), p.panels() * p.padded_k() * 64 * SizeOf(p.dtype()));
+  EXPECT_EQ(p.bytes(), PackedWeights::PackedBytes(k, n, dtype));
   for (int64_t j = 0; j < p.panels(); ++j) {
     ASSERT_EQ(reinterpret_cast<uintptr_t>(p.panel(j)) % 64, 0u);
     for (int64_t row = 0; row < p.padded_k(); ++row) {
       for (int64_t column = 0; column < 64; ++column) {
         const int64_t col = j * 64 + column;
         const float want = row >= k || col >= n ? 0.0f : transposed ? w.Get(col, row) : w.Get(row, col);
-        ASSERT_EQ(p.panel(j)[row * 64 + column], want) << row << ", " << col;
+        ASSERT_EQ(p.At(row, col), want) << row << ", " << col;
+        // In f32 a panel is [K][64], in bf16 [K / 2][64][2].
+        const int64_t at = p.dtype() == DType::kF32 ? row * 64 + column : row / 2 * 128 + column * 2 + row % 2;
+        float stored = 0;
+        ToF32(p.dtype(), p.panel(j) + at * SizeOf(p.dtype()), 1, &stored);
+        ASSERT_EQ(stored, want) << row << ", " << col;
       }
     }
   }
@@ -63,19 +71,23 @@ TEST(PackedWeightsTest, OutlivesItsSource) {
   const auto packed = PackedWeights::Pack(w->view(), false);
   ASSERT_TRUE(packed.ok());
   w.reset();
-  EXPECT_EQ((*packed)->panel(0)[2 * 64 + 2], 5.0f);
+  EXPECT_EQ((*packed)->At(2, 2), 5.0f);
 }
 
 TEST(PackedWeightsTest, PackedBytesSaturates) {
-  EXPECT_EQ(PackedWeights::PackedBytes(1, 1), 8 * 64 * 4);
-  EXPECT_EQ(PackedWeights::PackedBytes(9, 65), 16 * 128 * 4);
-  EXPECT_EQ(PackedWeights::PackedBytes(0, 5), 0);
-  EXPECT_EQ(PackedWeights::PackedBytes(5, -1), 0);
-  EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 31, int64_t{1} << 29), int64_t{1} << 62);
-  EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 31, int64_t{1} << 30), kMax);
-  EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 40, int64_t{1} << 40), kMax);
-  EXPECT_EQ(PackedWeights::PackedBytes(kMax, 1), kMax);
-  EXPECT_EQ(PackedWeights::PackedBytes(1, kMax), kMax);
+  EXPECT_EQ(PackedWeights::PackedBytes(1, 1, DType::kF32), 8 * 64 * 4);
+  EXPECT_EQ(PackedWeights::PackedBytes(9, 65, DType::kF16), 16 * 128 * 4);
+  EXPECT_EQ(PackedWeights::PackedBytes(17, 65, DType::kBF16),
+            KernelDType(DType::kBF16) == DType::kBF16 ? 32 * 128 * 2 : 24 * 128 * 4);
+  EXPECT_EQ(PackedWeights::PackedBytes(0, 5, DType::kF32), 0);
+  EXPECT_EQ(PackedWeights::PackedBytes(5, -1, DType::kF32), 0);
+  EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 31, int64_t{1} << 29, DType::kF32), int64_t{1} << 62);
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 32, int64_t{1} << 30, dtype), kMax);
+    EXPECT_EQ(PackedWeights::PackedBytes(int64_t{1} << 40, int64_t{1} << 40, dtype), kMax);
+    EXPECT_EQ(PackedWeights::PackedBytes(kMax, 1, dtype), kMax);
+    EXPECT_EQ(PackedWeights::PackedBytes(1, kMax, dtype), kMax);
+  }
 }
 
 TEST(PackedWeightsTest, RefusesInvalidMatrices) {
@@ -93,8 +105,8 @@ TEST(PackedWeightsTest, RefusesInvalidMatrices) {
 // None of these touches the data: it is refused before.
 TEST(PackedWeightsTest, RefusesWhatDoesNotFitIntoMemory) {
   std::byte data[16] = {};
-  // One column of bf16 fits in int64_t; padded to a panel of f32 it does not.
-  EXPECT_EQ(PackedWeights::Pack({data, int64_t{1} << 56, 1, 1, DType::kBF16}, false).status().code(),
+  // One column of f16 fits in int64_t; padded to a panel of f32 it does not.
+  EXPECT_EQ(PackedWeights::Pack({data, int64_t{1} << 56, 1, 1, DType::kF16}, false).status().code(),
             absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(PackedWeights::Pack({data, 1, int64_t{1} << 60, int64_t{1} << 60, DType::kF32}, false).status().code(),
             absl::StatusCode::kResourceExhausted);

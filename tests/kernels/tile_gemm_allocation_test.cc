@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <optional>
 #include <vector>
 
+#include "kernels/kernel_dtype.h"
 #include "kernels/tile_gemm.h"
 #include "tests/kernels/test_matrix.h"
 
@@ -40,28 +42,32 @@ namespace bwrt::kernels {
 namespace {
 
 TEST(TileGemmAllocationTest, RunAllocatesNothing) {
-  if (TileGemm::kernel_name() == "none") GTEST_SKIP() << "this CPU has no AVX2";
-  TestMatrix a(DType::kBF16, 200, 700);
-  TestMatrix w(DType::kBF16, 700, 300);
+  if (!HaveKernels()) GTEST_SKIP() << "this CPU has no AVX2";
+  TestMatrix a(DType::kF16, 200, 700);
+  TestMatrix w(DType::kF16, 700, 300);
   TestMatrix c(DType::kBF16, 200, 300);
   for (TestMatrix* matrix : {&a, &w, &c}) matrix->Fill([] { return 0.5f; });
   const std::vector<float> bias(300, 1.0f);
-  auto gemm = TileGemm::Create({.m = 200,
-                                .n = 300,
-                                .k = 700,
-                                .a = a.view(),
-                                .w = *PackedWeights::Pack(w.view(), false),
-                                .c = c.mutable_view(),
-                                .beta = 1,
-                                .bias = bias,
-                                .activation = Activation::kGeluErf},
-                               96, 96);
+  GemmProblem problem;
+  problem.m = 200;
+  problem.n = 300;
+  problem.k = 700;
+  problem.a = a.view();
+  problem.w = *PackedWeights::Pack(w.view(), false);
+  problem.c = c.mutable_view();
+  problem.beta = 1;
+  problem.bias = bias;
+  problem.activation = Activation::kGeluErf;
+  AlignedBuffer memory;
+  auto gemm = TileGemm::Create(problem, 96, memory);
   ASSERT_TRUE(gemm.ok());
+  std::optional<TileScratch> scratch = TileScratch::Create();
+  ASSERT_TRUE(scratch);
   const int before = allocations;
   for (int64_t col0 : {0, 96, 192}) {
-    for (int64_t row0 : {0, 96}) (*gemm)->Run({row0, col0, 96, 96});
+    for (int64_t row0 : {0, 96}) (*gemm)->Run({row0, col0, 96, 96}, *scratch);
   }
-  (*gemm)->Run({192, 288, 8, 12});
+  (*gemm)->Run({192, 288, 8, 12}, *scratch);
   EXPECT_EQ(allocations, before);
   EXPECT_GT(before, 0);
 }

@@ -6,14 +6,16 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
+#include <limits>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <random>
-#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "kernels/k_chunks.h"
+#include "kernels/kernel_dtype.h"
 #include "kernels/micro_kernels.h"
 #include "tests/kernels/test_matrix.h"
 
@@ -57,8 +59,12 @@ struct Case {
     a.Fill([this] { return normal(random); });
     w.Fill([this] { return normal(random); });
     for (float& value : bias) value = normal(random);
-    problem = {
-        .m = m, .n = n, .k = k, .a = a.view(), .w = *PackedWeights::Pack(w.view(), transposed), .c = c.mutable_view()};
+    problem.m = m;
+    problem.n = n;
+    problem.k = k;
+    problem.a = a.view();
+    problem.w = *PackedWeights::Pack(w.view(), transposed);
+    problem.c = c.mutable_view();
   }
 
   void UseBeta(float beta) {
@@ -66,8 +72,7 @@ struct Case {
     problem.beta = beta;
   }
 
-  // What rows [row0, row0 + rows) x columns [col0, col0 + cols) of C become, from C's content in
-  // `before`; beside it the sum of the terms' magnitudes.
+  // What element (i, j) of C becomes, from C's content in `before`; beside it the sum of the terms' magnitudes.
   std::pair<double, double> Want(const TestMatrix& before, int64_t i, int64_t j) const {
     double sum = 0;
     double magnitude = 0;
@@ -91,17 +96,19 @@ struct Case {
 
   // Runs the tiles and checks each right after it has run: its error, and that nothing else was
   // written.
-  void RunAndCheck(const std::vector<TileRect>& tiles, int64_t max_rows, int64_t max_cols) {
+  void RunAndCheck(const std::vector<TileRect>& tiles, int64_t tile_rows) {
     SCOPED_TRACE(testing::Message() << "m=" << problem.m << " n=" << problem.n << " k=" << problem.k << " in "
-                                    << Name(a.dtype()) << " out " << Name(c.dtype()) << " tile " << max_rows << "x"
-                                    << max_cols << " alpha " << problem.alpha << " beta " << problem.beta << " "
+                                    << Name(a.dtype()) << " out " << Name(c.dtype()) << " tile rows " << tile_rows
+                                    << " alpha " << problem.alpha << " beta " << problem.beta << " "
                                     << Name(problem.activation) << (problem.bias.empty() ? "" : " bias"));
-    auto gemm = TileGemm::Create(problem, max_rows, max_cols);
+    auto gemm = TileGemm::Create(problem, tile_rows, memory);
     ASSERT_TRUE(gemm.ok()) << gemm.status();
+    std::optional<TileScratch> scratch = TileScratch::Create();
+    ASSERT_TRUE(scratch);
     const double tolerance = c.dtype() == DType::kF32 ? 1e-6 : c.dtype() == DType::kF16 ? 1e-3 : 8e-3;
     for (const TileRect& tile : tiles) {
       const TestMatrix before = c;
-      (*gemm)->Run(tile);
+      (*gemm)->Run(tile, *scratch);
       ASSERT_TRUE(c.SameOutside(before, tile.row0, tile.col0, tile.rows, tile.cols));
       double error = 0;
       double norm = 0;
@@ -121,7 +128,15 @@ struct Case {
           << "tile " << tile.row0 << ", " << tile.col0 << ": " << std::sqrt(error / scale);
     }
   }
-  void RunAndCheck(int64_t bm, int64_t bn) { RunAndCheck(Tiles(problem.m, problem.n, bm, bn), bm, bn); }
+  void RunAndCheck(int64_t bm, int64_t bn) { RunAndCheck(Tiles(problem.m, problem.n, bm, bn), bm); }
+
+  // All tiles, without checking them.
+  void Run(const std::vector<TileRect>& tiles, int64_t tile_rows) {
+    auto gemm = TileGemm::Create(problem, tile_rows, memory);
+    ASSERT_TRUE(gemm.ok()) << gemm.status();
+    std::optional<TileScratch> scratch = TileScratch::Create();
+    for (const TileRect& tile : tiles) (*gemm)->Run(tile, *scratch);
+  }
 
   std::mt19937 random;
   std::normal_distribution<float> normal;
@@ -131,12 +146,13 @@ struct Case {
   std::vector<float> bias;
   bool transposed;
   GemmProblem problem;
+  AlignedBuffer memory;
 };
 
 class TileGemmTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (TileGemm::kernel_name() == "none") GTEST_SKIP() << "this CPU has no AVX2";
+    if (!HaveKernels()) GTEST_SKIP() << "this CPU has no AVX2";
   }
 };
 
@@ -216,24 +232,69 @@ TEST_F(TileGemmTest, RandomProblems) {
     const int64_t bn = pick(20, 300);
     std::vector<TileRect> tiles = Tiles(test.problem.m, test.problem.n, bm, bn);
     std::shuffle(tiles.begin(), tiles.end(), random);
-    test.RunAndCheck(tiles, bm, bn);
+    test.RunAndCheck(tiles, bm);
   }
 }
 
-// Rectangles that no tiling gives: their block heights have no kernel of their own.
-TEST_F(TileGemmTest, AnyRectangleWithinTheLimits) {
-  std::mt19937 random(5);
-  const auto pick = [&](int64_t low, int64_t high) {
-    return std::uniform_int_distribution<int64_t>(low, high)(random);
-  };
-  Case test(230, 150, 30);
-  std::vector<TileRect> tiles;
-  for (int i = 0; i < 40; ++i) {
-    const int64_t rows = pick(1, 100);
-    const int64_t cols = pick(1, 90);
-    tiles.push_back({pick(0, 230 - rows), pick(0, 150 - cols), rows, cols});
+// Parts of tiles: whole blocks of rows or what is left of them, any columns.
+TEST_F(TileGemmTest, PartsOfTiles) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    Case test(430, 150, 32, dtype, dtype);
+    const std::vector<TileRect> parts = {{0, 0, 64, 150},   {64, 0, 128, 30},  {64, 30, 136, 120}, {192, 0, 8, 30},
+                                         {200, 0, 200, 64}, {328, 64, 72, 86}, {400, 149, 30, 1},  {200, 64, 128, 86}};
+    test.RunAndCheck(parts, 200);
   }
-  test.RunAndCheck(tiles, 100, 90);
+}
+
+TEST_F(TileGemmTest, RowsInAnyOrder) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Case plain(150, 70, 48, dtype);
+    plain.UseBeta(2.0f);
+    Case mapped(150, 70, 48, dtype);
+    mapped.UseBeta(2.0f);
+    std::vector<int64_t> rows(150);
+    std::iota(rows.begin(), rows.end(), 0);
+    std::shuffle(rows.begin(), rows.end(), mapped.random);
+    mapped.problem.rows = rows;
+    plain.Run(Tiles(150, 70, 64, 64), 64);
+    // Of the second tile row only: the rows that the map names for it become what they are in the whole product.
+    const TestMatrix before = mapped.c;
+    mapped.Run({{64, 0, 64, 70}}, 64);
+    for (int64_t i = 0; i < 150; ++i) {
+      const bool computed = i >= 64 && i < 128;
+      for (int64_t j = 0; j < 70; ++j) {
+        const int64_t row = rows[static_cast<std::size_t>(i)];
+        ASSERT_EQ(mapped.c.Get(row, j), (computed ? plain.c : before).Get(row, j)) << i << ", " << j;
+      }
+    }
+  }
+}
+
+// To read A where it lies gives bit for bit what packing it gives.
+TEST_F(TileGemmTest, ThePlaceOfADoesNotMatter) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Case in_place(150, 70, 1056, dtype, DType::kF32, false, 7);  // Rows of A lie 1058 elements apart.
+    Case packed(150, 70, 1056, dtype, DType::kF32, false, 7);
+    std::vector<int64_t> rows(150);
+    std::iota(rows.begin(), rows.end(), 0);
+    packed.problem.rows = rows;
+    in_place.Run(Tiles(150, 70, 100, 64), 100);
+    packed.Run(Tiles(150, 70, 100, 64), 100);
+    EXPECT_EQ(in_place.c.bytes(), packed.c.bytes());
+    EXPECT_GT(packed.memory.size(), 0);
+    EXPECT_EQ(in_place.memory.size() == 0, KernelDType(dtype) == dtype);
+  }
+}
+
+TEST_F(TileGemmTest, SaysWhatMemoryRowsTake) {
+  EXPECT_EQ(TileGemm::RowMemory(10, 64, DType::kF32, false), 0);
+  EXPECT_EQ(TileGemm::RowMemory(10, 64, DType::kF32, true), 10 * 80 * 4);
+  EXPECT_EQ(TileGemm::RowMemory(10, 65, DType::kF32, false), 10 * 72 * 4);
+  EXPECT_EQ(TileGemm::RowMemory(10, 72, DType::kF16, false), 10 * 72 * 4);
+  EXPECT_EQ(TileGemm::RowMemory(10, 80, DType::kBF16, false),
+            KernelDType(DType::kBF16) == DType::kBF16 ? 0 : 10 * 80 * 4);
+  EXPECT_EQ(TileGemm::RowMemory(int64_t{1} << 40, int64_t{1} << 40, DType::kF16, false),
+            std::numeric_limits<int64_t>::max());
 }
 
 TEST_F(TileGemmTest, NaNInCDoesNotLeakWithBetaZero) {
@@ -243,46 +304,43 @@ TEST_F(TileGemmTest, NaNInCDoesNotLeakWithBetaZero) {
 }
 
 TEST_F(TileGemmTest, NaNInOneRowOfAStaysInThatRow) {
-  Case test(70, 20, 13);
-  test.a.Set(69, 12, std::nanf(""));
-  auto gemm = TileGemm::Create(test.problem, 70, 20);
-  ASSERT_TRUE(gemm.ok());
-  (*gemm)->Run({0, 0, 70, 20});
-  (*gemm)->Run({0, 0, 3, 20});  // Padding rows are not what the tile before has left there.
-  for (int64_t i = 0; i < 70; ++i) ASSERT_EQ(std::isnan(test.c.Get(i, 7)), i == 69) << i;
+  for (const int64_t k : {13, 16}) {  // Packed and in place.
+    Case test(70, 20, k);
+    test.a.Set(69, 12, std::nanf(""));
+    test.Run({{0, 0, 70, 20}, {64, 0, 6, 20}}, 70);
+    for (int64_t i = 0; i < 70; ++i) ASSERT_EQ(std::isnan(test.c.Get(i, 7)), i == 69) << i;
+  }
 }
 
 TEST_F(TileGemmTest, TheOrderOfTilesDoesNotMatter) {
   Case forwards(150, 200, 600, DType::kBF16);
   Case shuffled(150, 200, 600, DType::kBF16);
   std::vector<TileRect> tiles = Tiles(150, 200, 48, 80);
-  auto gemm = TileGemm::Create(forwards.problem, 48, 80);
-  for (const TileRect& tile : tiles) (*gemm)->Run(tile);
+  forwards.Run(tiles, 48);
   std::shuffle(tiles.begin(), tiles.end(), std::mt19937(8));
-  gemm = TileGemm::Create(shuffled.problem, 48, 80);
-  for (const TileRect& tile : tiles) (*gemm)->Run(tile);
+  shuffled.Run(tiles, 48);
   EXPECT_EQ(forwards.c.bytes(), shuffled.c.bytes());
 }
 
-// Each with its own TileGemm, sharing the packed weights and writing to the same C; they make the
-// same kernels at the same time.
-TEST_F(TileGemmTest, TwoThreadsShareAWave) {
-  Case alone(180, 210, 1000);
-  Case shared(180, 210, 1000);
-  const std::vector<TileRect> tiles = Tiles(180, 210, 44, 52);
-  auto gemm = TileGemm::Create(alone.problem, 44, 52);
-  ASSERT_TRUE(gemm.ok());
-  for (const TileRect& tile : tiles) (*gemm)->Run(tile);
+TEST_F(TileGemmTest, ThreadsShareAWave) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    Case alone(180, 210, 1000, dtype);
+    Case shared(180, 210, 1000, dtype);
+    const std::vector<TileRect> tiles = Tiles(180, 210, 44, 52);
+    alone.Run(tiles, 44);
 
-  const auto work = [&](std::size_t first) {
-    auto mine = TileGemm::Create(shared.problem, 44, 52);
-    if (!mine.ok()) return;
-    for (std::size_t i = first; i < tiles.size(); i += 2) (*mine)->Run(tiles[i]);
-  };
-  std::thread other(work, 1);
-  work(0);
-  other.join();
-  EXPECT_EQ(alone.c.bytes(), shared.c.bytes());
+    auto gemm = TileGemm::Create(shared.problem, 44, shared.memory);
+    ASSERT_TRUE(gemm.ok());
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+      std::optional<TileScratch> scratch = TileScratch::Create();
+      for (std::size_t i = next++; i < tiles.size(); i = next++) (*gemm)->Run(tiles[i], *scratch);
+    };
+    std::thread other(work);
+    work();
+    other.join();
+    EXPECT_EQ(alone.c.bytes(), shared.c.bytes()) << Name(dtype);
+  }
 }
 
 // A process that makes a kernel for the first time does so safely from several threads.
@@ -293,7 +351,9 @@ TEST_F(TileGemmTest, ThreadsMakeKernelsAtTheSameTime) {
     threads.emplace_back([&made] {
       for (int64_t k = 8; k <= 128; k += 8) {
         for (int64_t rows = 1; rows <= 16; ++rows) {
-          if (MicroKernels::Create(KChunks(k), {rows}).ok()) ++made;
+          if (MicroKernels::Create(KChunks(k, DType::kF32), {rows}).ok() &&
+              MicroKernels::CreateInPlace(KChunks(k, DType::kF32), {rows}, 128))
+            ++made;
         }
       }
     });
@@ -304,47 +364,47 @@ TEST_F(TileGemmTest, ThreadsMakeKernelsAtTheSameTime) {
 
 TEST_F(TileGemmTest, KernelTimeGrows) {
   Case test(64, 64, 512);
-  auto gemm = TileGemm::Create(test.problem, 64, 64);
+  auto gemm = TileGemm::Create(test.problem, 64, test.memory);
   ASSERT_TRUE(gemm.ok());
-  EXPECT_EQ((*gemm)->kernel_time().count(), 0);
-  (*gemm)->Run({0, 0, 64, 64});
-  EXPECT_GT((*gemm)->kernel_time().count(), 0);
+  std::optional<TileScratch> scratch = TileScratch::Create();
+  EXPECT_EQ(scratch->kernel_time().count(), 0);
+  (*gemm)->Run({0, 0, 64, 64}, *scratch);
+  EXPECT_GT(scratch->kernel_time().count(), 0);
 }
 
 TEST_F(TileGemmTest, RefusesWhatIsNotAProblem) {
   Case test(4, 4, 4);
-  EXPECT_EQ(TileGemm::Create(test.problem, 0, 4).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(TileGemm::Create(test.problem, 4, -1).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TileGemm::Create(test.problem, 0, test.memory).status().code(), absl::StatusCode::kInvalidArgument);
   test.problem.k = 5;
-  EXPECT_EQ(TileGemm::Create(test.problem, 4, 4).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(TileGemm::Create(test.problem, 4, test.memory).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(TileGemmTest, ATileOutsideCEndsTheProcess) {
-  Case test(10, 10, 4);
-  auto gemm = TileGemm::Create(test.problem, 4, 4);
+TEST_F(TileGemmTest, WhatIsNoPartOfATileEndsTheProcess) {
+  Case test(200, 10, 4);
+  auto gemm = TileGemm::Create(test.problem, 100, test.memory);
   ASSERT_TRUE(gemm.ok());
-  EXPECT_DEATH((*gemm)->Run({8, 0, 4, 4}), "not inside C");
-  EXPECT_DEATH((*gemm)->Run({0, 0, 4, 5}), "not inside C");
-  EXPECT_DEATH((*gemm)->Run({-1, 0, 4, 4}), "not inside C");
-  EXPECT_DEATH((*gemm)->Run({0, 0, 0, 4}), "not inside C");
-}
-
-TEST(TileGemmNamesTest, NamesWhatLibxsmmMayUse) {
-  const char* target = std::getenv("LIBXSMM_TARGET");
-  const std::string_view name = TileGemm::kernel_name();
-  if (target != nullptr && std::string_view(target) == "hsw") {
-    EXPECT_TRUE(name == "libxsmm_f32_avx2" || name == "none") << name;
-  } else {
-    EXPECT_TRUE(name == "libxsmm_f32_avx512" || name == "libxsmm_f32_avx2" || name == "none") << name;
+  std::optional<TileScratch> scratch = TileScratch::Create();
+  for (const TileRect& bad : std::vector<TileRect>{{-100, 0, 100, 4},
+                                                   {0, -1, 100, 4},
+                                                   {0, 0, 0, 4},
+                                                   {0, 0, 100, 0},
+                                                   {200, 0, 100, 4},
+                                                   {100, 0, 101, 4},
+                                                   {0, 7, 100, 4},
+                                                   {0, 0, 164, 4},    // Into the next tile row.
+                                                   {0, 0, 63, 4},     // Neither whole blocks nor down to the end.
+                                                   {1, 0, 64, 4}}) {  // Not from the start of a block.
+    EXPECT_DEATH((*gemm)->Run(bad, *scratch), "not a part of a tile") << bad.row0 << " " << bad.col0;
   }
 }
 
-TEST(TileGemmNamesTest, KStep) {
-  EXPECT_EQ(TileGemm::k_step(1), 8);
-  EXPECT_EQ(TileGemm::k_step(64), 64);
-  EXPECT_EQ(TileGemm::k_step(65), 72);
-  EXPECT_EQ(TileGemm::k_step(511), 512);
-  EXPECT_EQ(TileGemm::k_step(4096), KChunks::kMaxLength);
+TEST_F(TileGemmTest, KStep) {
+  EXPECT_EQ(TileGemm::k_step(1, DType::kF32), 8);
+  EXPECT_EQ(TileGemm::k_step(64, DType::kF32), 64);
+  EXPECT_EQ(TileGemm::k_step(65, DType::kF16), 72);
+  EXPECT_EQ(TileGemm::k_step(511, DType::kF32), 512);
+  EXPECT_EQ(TileGemm::k_step(4096, DType::kF32), 512);
+  EXPECT_EQ(TileGemm::k_step(4096, DType::kBF16), KernelDType(DType::kBF16) == DType::kBF16 ? 1024 : 512);
 }
 
 }  // namespace

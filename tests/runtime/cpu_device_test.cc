@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <ostream>
 #include <random>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/kernel_dtype.h"
 #include "runtime/error.h"
 #include "tests/runtime/cpu_wave_case.h"
 #include "tests/support/blank_version.h"
@@ -58,6 +60,7 @@ class CpuDeviceTest : public ::testing::Test {
     if (absl::IsUnavailable(device.status())) GTEST_SKIP() << device.status();
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = *std::move(device);
+    shared_ = *CpuDevice::Create(cpu_, &clock_, {.threads = 4, .worth_sharing = Duration(0)});
   }
 
   // Waves here have small tiles of any shape, so the daemon is lenient.
@@ -76,11 +79,16 @@ class CpuDeviceTest : public ::testing::Test {
     return *tensor;
   }
 
+  // On one thread; several threads that share the wave give the same, bit by bit.
   std::string Run(const Wave& wave, const DeviceTensor* w = nullptr) {
     Steps steps;
     std::string c;
     const auto report = device_->Run(wave, w, steps, c);
     EXPECT_TRUE(report.ok()) << report.status();
+    Steps steps_of_shared;
+    std::string c_of_shared;
+    EXPECT_TRUE(shared_->Run(wave, w, steps_of_shared, c_of_shared).ok());
+    EXPECT_EQ(c, c_of_shared);
     return c;
   }
 
@@ -100,7 +108,8 @@ class CpuDeviceTest : public ::testing::Test {
   kernels::CpuInfo cpu_;
   ManualClock clock_;
   WeightBudget budget_{Bytes(1 << 26)};
-  std::unique_ptr<CpuDevice> device_;
+  std::unique_ptr<CpuDevice> device_;  // One thread,
+  std::unique_ptr<CpuDevice> shared_;  // and four that share the smallest waves.
 };
 
 // --------------------------------------------------------------------------------------------- whole waves
@@ -508,7 +517,68 @@ TEST_F(TokensTest, EveryTokenOnceAndInOrder) {
   }
 }
 
+// With several threads tiles finish in any order, but they start in theirs.
+TEST_F(TokensTest, ThreadsStartTokensInOrderAndFinishEachOnce) {
+  for (int round = 0; round < 50; ++round) {
+    for (const auto& [grid, listed] : {std::pair(1, 1), std::pair(9, 9), std::pair(9, 4)}) {
+      Steps steps;
+      std::string c;
+      const int64_t prefetch = round % 3;
+      ASSERT_TRUE(shared_->Run(Validated(Request(prefetch, grid, listed)), nullptr, steps, c).ok());
+      std::vector<int64_t> started;
+      std::vector<int64_t> finished;
+      for (const Step& step : steps.steps()) {
+        if (step.first) {
+          EXPECT_TRUE(*step.first < prefetch || std::count(started.begin(), started.end(), *step.first) == 1)
+              << "finished before it started: " << *step.first;
+          finished.push_back(*step.first);
+        }
+        if (step.second) started.push_back(*step.second);
+      }
+      std::sort(finished.begin(), finished.end());
+      std::vector<int64_t> tokens(static_cast<size_t>(listed));
+      std::iota(tokens.begin(), tokens.end(), prefetch);
+      EXPECT_EQ(started, tokens);
+      tokens.pop_back();  // The last is finished by the end of the wave.
+      if (prefetch > 0) tokens.insert(tokens.begin(), prefetch - 1);
+      EXPECT_EQ(finished, tokens);
+    }
+  }
+}
+
 // ------------------------------------------------------------------------------------------------ stopping
+
+TEST_F(CpuDeviceTest, ThreadsStopWithTheStatusGiven) {
+  CpuWaveCase wave;
+  wave.m = 32 * 20;
+  wave.n = 32;
+  wave.Draw();
+  const Wave validated = Validated(wave.Request());
+  for (size_t stop = 0; stop < 20; ++stop) {
+    Steps steps([&](size_t index) { return index == stop ? absl::CancelledError("enough") : absl::OkStatus(); });
+    std::string c;
+    EXPECT_TRUE(absl::IsCancelled(shared_->Run(validated, nullptr, steps, c).status()));
+    EXPECT_EQ(steps.steps().size(), stop + 1) << "nothing is asked after a refusal";
+  }
+}
+
+// A wave of one tile, or of few, is cut so that every thread has its share; and never beyond what there is.
+TEST_F(CpuDeviceTest, SharesTilesOfAnyShape) {
+  uint32_t seed = 100;
+  for (const auto& [m, n] : {std::pair(1, 1), std::pair(1, 64), std::pair(1, 65), std::pair(1, 1000), std::pair(200, 1),
+                             std::pair(65, 65), std::pair(130, 700), std::pair(513, 30)}) {
+    for (const int tile : {32, 100, 600}) {
+      CpuWaveCase wave;
+      wave.m = m;
+      wave.n = n;
+      wave.bm = tile;
+      wave.bn = tile;
+      wave.dtype = tile == 100 ? DType::kBF16 : DType::kF32;
+      wave.Draw(++seed);
+      ExpectRight(wave, Run(Validated(wave.Request())));
+    }
+  }
+}
 
 TEST_F(CpuDeviceTest, StopsBetweenTilesWithTheStatusGiven) {
   CpuWaveCase wave;
@@ -553,7 +623,8 @@ std::vector<std::string> Downgraded(const EffectiveSpec& effective) {
 TEST_F(CpuDeviceTest, DescribesItself) {
   EXPECT_EQ(device_->info().name, "cpu");
   EXPECT_THAT(device_->info().dtypes, ElementsAre(DType::kF32, DType::kF16, DType::kBF16));
-  ASSERT_EQ(device_->info().kernels.size(), 1u);
+  const bool bf16 = kernels::KernelDType(DType::kBF16) == DType::kBF16;
+  EXPECT_EQ(device_->info().kernels.size(), bf16 ? 2u : 1u) << "one for each type that it multiplies";
   EXPECT_THAT(device_->info().description, HasSubstr("test"));
 }
 

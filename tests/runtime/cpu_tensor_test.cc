@@ -18,8 +18,8 @@ using Kind = WeightBudget::Kind;
 constexpr int64_t kRows = 16;
 constexpr int64_t kCols = 8;
 constexpr int64_t kContent = kRows * kCols * 4;
-const int64_t kAsStored = kernels::PackedWeights::PackedBytes(kRows, kCols);
-const int64_t kTransposed = kernels::PackedWeights::PackedBytes(kCols, kRows);
+const int64_t kAsStored = kernels::PackedWeights::PackedBytes(kRows, kCols, kernels::DType::kF32);
+const int64_t kTransposed = kernels::PackedWeights::PackedBytes(kCols, kRows, kernels::DType::kF32);
 
 // Element (i, j) is 100 i + j.
 HostTensor Matrix() {
@@ -31,9 +31,6 @@ HostTensor Matrix() {
           {kernels::DType::kF32, {kRows, kCols}},
           WeightBuffer(std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)))};
 }
-
-// Element (k, n) of W, as the kernels read it.
-float At(const kernels::PackedWeights& panels, int64_t k, int64_t n) { return panels.panel(n / 64)[k * 64 + n % 64]; }
 
 std::shared_ptr<const CpuTensor> Created(WeightBudget& budget, const CpuTensor* predecessor = nullptr) {
   auto tensor = CpuTensor::Create(Matrix(), budget);
@@ -54,7 +51,7 @@ TEST(CpuTensorTest, PacksAMatrixAsStored) {
   ASSERT_TRUE(panels.ok());
   EXPECT_EQ((*panels)->k(), kRows);
   EXPECT_EQ((*panels)->n(), kCols);
-  EXPECT_EQ(At(**panels, 3, 5), 305);
+  EXPECT_EQ((*panels)->At(3, 5), 305);
   EXPECT_EQ(*tensor->GetPanels(false), *panels) << "packed once";
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
 }
@@ -66,7 +63,7 @@ TEST(CpuTensorTest, PacksTheOtherOrientationWhenAskedAndKeepsIt) {
   ASSERT_TRUE(panels.ok());
   EXPECT_EQ((*panels)->k(), kCols);
   EXPECT_EQ((*panels)->n(), kRows);
-  EXPECT_EQ(At(**panels, 5, 3), 305);
+  EXPECT_EQ((*panels)->At(5, 3), 305);
   EXPECT_EQ(*tensor->GetPanels(true), *panels);
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored + kTransposed));
 }
@@ -79,7 +76,7 @@ TEST(CpuTensorTest, GivesEverythingBack) {
   tensor = nullptr;
   EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(0));
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
-  EXPECT_EQ(At(**panels, 3, 5), 305) << "a wave may still be using them";
+  EXPECT_EQ((*panels)->At(3, 5), 305) << "a wave may still be using them";
 }
 
 TEST(CpuTensorTest, PreparesTheLayoutsItsPredecessorWasUsedIn) {
@@ -158,7 +155,7 @@ TEST(CpuTensorTest, AnUnforeseenLayoutBeyondTheBudgetIsPackedButNotKept) {
   const auto tensor = Created(budget);
   const auto panels = tensor->GetPanels(true);
   ASSERT_TRUE(panels.ok()) << "a wave does not fail for it";
-  EXPECT_EQ(At(**panels, 5, 3), 305);
+  EXPECT_EQ((*panels)->At(5, 3), 305);
   EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
   EXPECT_NE(*tensor->GetPanels(true), *panels);
 }
@@ -171,7 +168,7 @@ TEST(CpuTensorTest, SeveralWavesMayAskAtOnce) {
     waves.emplace_back([&, transposed = i % 2 == 0] {
       const auto panels = tensor->GetPanels(transposed);
       ASSERT_TRUE(panels.ok());
-      EXPECT_EQ(transposed ? At(**panels, 5, 3) : At(**panels, 3, 5), 305);
+      EXPECT_EQ(transposed ? (*panels)->At(5, 3) : (*panels)->At(3, 5), 305);
     });
   }
   for (std::thread& wave : waves) wave.join();

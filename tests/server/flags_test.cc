@@ -52,6 +52,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_FALSE(flags.metrics.address.has_value());
   EXPECT_EQ(flags.waves.device, DeviceChoice::kAuto);
   EXPECT_EQ(flags.waves.lanes, 0u);
+  EXPECT_EQ(flags.waves.cpu_threads, 0u);
   EXPECT_FALSE(flags.waves.lenient_shapes);
   EXPECT_EQ(flags.waves.tile_whitelist_file, "");
   EXPECT_EQ(flags.waves.queue_waves, 1024u);
@@ -119,6 +120,8 @@ TEST(FlagsTest, Counts) {
   EXPECT_EQ(Error({"--keep-versions=101"}), "--keep-versions=101: must be a whole number from 0 to 100");
   EXPECT_EQ(Good({"--lanes=64"}).waves.lanes, 64u);
   EXPECT_EQ(Error({"--lanes=65"}), "--lanes=65: must be a whole number from 0 to 64");
+  EXPECT_EQ(Good({"--cpu-threads=256"}).waves.cpu_threads, 256u);
+  EXPECT_EQ(Error({"--cpu-threads=257"}), "--cpu-threads=257: must be a whole number from 0 to 256");
   for (const char* bad : {"-1", "1.5", "x", "1x", "99999999999999999999999"}) {
     EXPECT_NE(Error({std::string("--lanes=") + bad}).find("whole number"), std::string::npos) << bad;
   }
@@ -171,7 +174,7 @@ TEST(FlagsTest, HelpAndVersion) {
   for (const char* name : {"--listen",          "--insecure-listen", "--metrics",       "--device",
                            "--flagfile",        "--ready-file",      "--version",       "--log-level",
                            "--shape-check",     "--tile-whitelist",  "--max-models",    "--max-message-bytes",
-                           "--queue-waves",     "--queue-bytes",     "--lanes",         "--weight-memory-limit",
+                           "--queue-waves",     "--queue-bytes",     "--lanes",         "--cpu-threads",   "--weight-memory-limit",
                            "--allow-when-idle", "--max-hold",        "--grace-period",  "--max-pause",
                            "--state-dir",       "--weights-root",    "--keep-versions", "--stage-bandwidth"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
