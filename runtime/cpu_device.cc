@@ -89,9 +89,15 @@ absl::StatusOr<std::shared_ptr<const DeviceTensor>> CpuDevice::Upload(HostTensor
   return CpuTensor::Create(std::move(tensor), budget);
 }
 
-absl::Status CpuDevice::Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) {
-  // Every tensor this device is handed was uploaded by it.
-  return static_cast<const CpuTensor&>(tensor).Prepare(static_cast<const CpuTensor*>(predecessor));
+// Every tensor this device is handed was uploaded by it.
+
+Bytes CpuDevice::LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const {
+  return CpuTensor::LayoutBytes(type, static_cast<const CpuTensor*>(predecessor));
+}
+
+absl::Status CpuDevice::Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
+                                WeightBudget::Reservation room) {
+  return static_cast<const CpuTensor&>(tensor).Prepare(static_cast<const CpuTensor*>(predecessor), std::move(room));
 }
 
 EffectiveSpec CpuDevice::Plan(const Wave& wave) const {

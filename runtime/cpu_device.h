@@ -34,7 +34,9 @@ class CpuDevice final : public Device {
 
   const DeviceInfo& info() const override { return info_; }
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
-  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) override;
+  Bytes LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const override;
+  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
+                       WeightBudget::Reservation room) override;
   EffectiveSpec Plan(const Wave& wave) const override;
   Bytes WorkingBytes(const Wave& wave) const override;
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,

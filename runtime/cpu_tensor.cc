@@ -1,6 +1,7 @@
 #include "runtime/cpu_tensor.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/matrix.h"
 
@@ -15,24 +16,44 @@ absl::StatusOr<std::shared_ptr<const CpuTensor>> CpuTensor::Create(HostTensor te
   return std::shared_ptr<CpuTensor>(new CpuTensor(std::move(tensor), budget));
 }
 
-absl::Status CpuTensor::Prepare(const CpuTensor* predecessor) const {
+std::array<bool, 2> CpuTensor::Wanted(const TensorType& type, const CpuTensor* predecessor) {
   // What is no matrix, or opaque, is never a W: there is nothing to pack.
-  if (type().shape.size() != 2 || !type().dtype.computed()) return absl::OkStatus();
+  if (type.shape.size() != 2 || !type.dtype.computed()) return {false, false};
   const bool transposed = predecessor != nullptr && predecessor->Has(true);
-  const bool as_stored = !transposed || predecessor->Has(false);
-  for (const bool orientation : {false, true}) {
-    if (!(orientation ? transposed : as_stored)) continue;
-    if (auto panels = GetPanels(orientation); !panels.ok()) return panels.status();
-    // Not kept for want of budget: refuse now rather than pack again for every wave.
-    if (!Has(orientation)) {
-      const int64_t k = type().shape[orientation ? 1 : 0];
-      const int64_t n = type().shape[orientation ? 0 : 1];
-      auto wanted = budget_.Reserve(Bytes(kernels::PackedWeights::PackedBytes(k, n, *type().dtype.computed())),
-                                    WeightBudget::Kind::kLayout);
-      if (!wanted.ok()) return wanted.status();
+  return {!transposed || predecessor->Has(false), transposed};
+}
+
+Bytes CpuTensor::PanelBytes(const TensorType& type, bool transposed) {
+  const int64_t k = type.shape[transposed ? 1 : 0];
+  const int64_t n = type.shape[transposed ? 0 : 1];
+  return Bytes(kernels::PackedWeights::PackedBytes(k, n, *type.dtype.computed()));
+}
+
+Bytes CpuTensor::LayoutBytes(const TensorType& type, const CpuTensor* predecessor) {
+  const auto wanted = Wanted(type, predecessor);
+  int64_t sum = 0;
+  for (const bool transposed : {false, true}) {
+    if (!wanted[transposed ? 1 : 0]) continue;
+    if (__builtin_add_overflow(sum, PanelBytes(type, transposed).value(), &sum)) {
+      return Bytes(std::numeric_limits<int64_t>::max());
     }
   }
-  return absl::OkStatus();
+  return Bytes(sum);
+}
+
+absl::Status CpuTensor::Prepare(const CpuTensor* predecessor, WeightBudget::Reservation room) const {
+  const auto wanted = Wanted(type(), predecessor);
+  absl::Status left_out;
+  for (const bool transposed : {false, true}) {
+    if (!wanted[transposed ? 1 : 0] || Has(transposed)) continue;
+    auto reserved = budget_.Reserve(PanelBytes(type(), transposed), WeightBudget::Kind::kLayout, room);
+    if (!reserved.ok()) {
+      left_out.Update(reserved.status());
+      continue;
+    }
+    if (auto panels = Pack(transposed, std::move(reserved)); !panels.ok()) return panels.status();
+  }
+  return left_out;
 }
 
 absl::Status CpuTensor::Read(int64_t offset, int64_t bytes, char* to) const {
@@ -46,26 +67,26 @@ bool CpuTensor::Has(bool transposed) const {
 }
 
 absl::StatusOr<CpuTensor::Panels> CpuTensor::GetPanels(bool transposed) const {
-  const size_t at = transposed ? 1 : 0;
   {
     MutexLock lock(mu_);
-    if (orientations_[at].panels != nullptr) return orientations_[at].panels;
+    if (const Panels& panels = orientations_[transposed ? 1 : 0].panels; panels != nullptr) return panels;
   }
-  // Packed outside the lock: two waves may do it at once, and the first to finish is kept.
+  return Pack(transposed, budget_.Reserve(PanelBytes(type(), transposed), WeightBudget::Kind::kLayout));
+}
+
+// Outside the lock: two waves may do it at once, and the first to finish is kept.
+absl::StatusOr<CpuTensor::Panels> CpuTensor::Pack(bool transposed,
+                                                  absl::StatusOr<WeightBudget::Reservation> room) const {
   const int64_t rows = type().shape[0];
   const int64_t cols = type().shape[1];
-  const kernels::DType dtype = *type().dtype.computed();
-  auto reservation = budget_.Reserve(Bytes(transposed ? kernels::PackedWeights::PackedBytes(cols, rows, dtype)
-                                                      : kernels::PackedWeights::PackedBytes(rows, cols, dtype)),
-                                     WeightBudget::Kind::kLayout);
   auto packed = kernels::PackedWeights::Pack(
-      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, dtype}, transposed);
-  if (!packed.ok()) return packed.status();
-  if (reservation.ok()) {
+      {reinterpret_cast<const std::byte*>(data_.data()), rows, cols, cols, *type().dtype.computed()}, transposed);
+  if (packed.ok() && room.ok()) {
     MutexLock lock(mu_);
-    if (orientations_[at].panels == nullptr) {
-      orientations_[at].panels = *packed;
-      orientations_[at].reservation = std::move(*reservation);
+    Orientation& orientation = orientations_[transposed ? 1 : 0];
+    if (orientation.panels == nullptr) {
+      orientation.panels = *packed;
+      orientation.reservation = *std::move(room);
     }
   }
   return packed;

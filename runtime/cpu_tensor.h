@@ -24,9 +24,12 @@ class CpuTensor final : public DeviceTensor {
   // Charges the bytes to `budget` unless that has been done.
   static absl::StatusOr<std::shared_ptr<const CpuTensor>> Create(HostTensor tensor, WeightBudget& budget);
 
+  // Bytes that Prepare packs for a tensor of `type`; saturates.
+  static Bytes LayoutBytes(const TensorType& type, const CpuTensor* predecessor);
+
   // Packs a matrix in the orientations `predecessor` (may be null) was used in: as stored, unless it is known
-  // otherwise. RESOURCE_EXHAUSTED when the budget has no room for the panels.
-  absl::Status Prepare(const CpuTensor* predecessor) const;
+  // otherwise. `room` and the errors are those of Device::Prepare.
+  absl::Status Prepare(const CpuTensor* predecessor, WeightBudget::Reservation room = {}) const;
 
   // The matrix in panels. The first wave that wants an orientation nobody foresaw packs it; it is kept for the
   // next one while the budget allows. Only for tensors of two dimensions and a dtype that is computed with.
@@ -43,7 +46,12 @@ class CpuTensor final : public DeviceTensor {
   CpuTensor(HostTensor tensor, WeightBudget& budget)
       : DeviceTensor(std::move(tensor.type)), data_(std::move(tensor.data)), budget_(budget) {}
 
+  // Which orientations Prepare packs, by `transposed`.
+  static std::array<bool, 2> Wanted(const TensorType& type, const CpuTensor* predecessor);
+  static Bytes PanelBytes(const TensorType& type, bool transposed);
   bool Has(bool transposed) const;
+  // Packs, and keeps what it packed if there is room for it.
+  absl::StatusOr<Panels> Pack(bool transposed, absl::StatusOr<WeightBudget::Reservation> room) const;
 
   const WeightBuffer data_;
   WeightBudget& budget_;

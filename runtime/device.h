@@ -51,10 +51,17 @@ class Device {
   // Makes a tensor resident. RESOURCE_EXHAUSTED when the budget or memory does not allow it; nothing is kept then.
   virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) = 0;
 
+  // Bytes of the layouts that Prepare will make for a tensor of `type` that replaces `predecessor`, which may be null:
+  // what to reserve before any work is done. More once waves have used the predecessor in another layout. Saturates.
+  virtual Bytes LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const = 0;
+
   // Makes the layouts that waves will want of a tensor of this device, off their path: those that served
-  // `predecessor`, the tensor it replaces, or null. RESOURCE_EXHAUSTED as above. A tensor works without; then the
-  // first wave prepares it.
-  virtual absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) = 0;
+  // `predecessor`, the tensor it replaces, or null. `room`, of kLayout, is what has been reserved for them; more comes
+  // from the tensor's budget. RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, when that has no room for a layout, which is
+  // then left out before any work on it is done; without that reason, when the machine has no memory. A tensor works
+  // without: then the first wave makes what it wants.
+  virtual absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
+                               WeightBudget::Reservation room) = 0;
 
   // What Run would execute. Pure.
   virtual EffectiveSpec Plan(const Wave& wave) const = 0;

@@ -98,7 +98,7 @@ absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Upload(std::vector<Host
     const int64_t bytes = tensors[i].type.bytes().value();
     auto tensor = context_.device->Upload(std::move(tensors[i]), *context_.budget);
     if (!tensor.ok()) return tensor.status();
-    if (absl::Status status = context_.device->Prepare(**tensor, DeviceTensorOf(predecessor)); !status.ok()) {
+    if (absl::Status status = context_.device->Prepare(**tensor, DeviceTensorOf(predecessor), {}); !status.ok()) {
       return status;
     }
     context_.observer->OnStaged(bytes);
@@ -163,7 +163,7 @@ absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Load(const std::vector<
 void VersionBuilder::Prepare(const WeightVersion& version) const {
   for (const auto& tensor : version.tensors()) {
     // Without room for it the first wave tries again.
-    context_.device->Prepare(*tensor->tensor, nullptr).IgnoreError();
+    context_.device->Prepare(*tensor->tensor, nullptr, {}).IgnoreError();
   }
 }
 
@@ -184,7 +184,7 @@ absl::StatusOr<NamedTensor> VersionBuilder::LoadOne(const StoredTensor& tensor, 
   auto resident = context_.device->Upload(std::move(host), *context_.budget);
   if (!resident.ok()) return resident.status();
   // Without room for its layouts the first wave makes them; a version that was promised must not fail for that.
-  if (!lazily) context_.device->Prepare(**resident, DeviceTensorOf(there)).IgnoreError();
+  if (!lazily) context_.device->Prepare(**resident, DeviceTensorOf(there), {}).IgnoreError();
   return NamedTensor{tensor.name, tensor.version, *std::move(resident),
                      StoredBytes{tensor.where.blob, tensor.where.offset, tensor.digest}};
 }

@@ -29,6 +29,8 @@ class WeightBudget {
     }
     ~Reservation();
     Bytes bytes() const { return bytes_; }
+    // Takes over what `other`, of the same budget and kind, has.
+    void Add(Reservation other);
     // Gives back what is more than `bytes`.
     void Shrink(Bytes bytes);
 
@@ -47,6 +49,8 @@ class WeightBudget {
 
   // RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, when `bytes` more would pass the limit.
   absl::StatusOr<Reservation> Reserve(Bytes bytes, Kind kind);
+  // The same, but what `room` has, of whatever kind, is taken from there first. On an error `room` is as it was.
+  absl::StatusOr<Reservation> Reserve(Bytes bytes, Kind kind, Reservation& room);
 
   // What is asked, under no lock, when a reservation does not fit: true when it has given something back. To be set
   // before the budget is used.

@@ -75,7 +75,7 @@ class CpuDeviceTest : public ::testing::Test {
     auto tensor = device_->Upload({"w", {w.dtype, {w.rows, w.cols}}, WeightBuffer(w.bytes)}, budget_);
     EXPECT_TRUE(tensor.ok()) << tensor.status();
     if (!tensor.ok()) return nullptr;
-    EXPECT_TRUE(device_->Prepare(**tensor, nullptr).ok());
+    EXPECT_TRUE(device_->Prepare(**tensor, nullptr, {}).ok());
     return *tensor;
   }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <thread>
@@ -123,6 +124,62 @@ TEST(CpuTensorTest, WhatDoesNotFitIsRefusedAndKeepsNothing) {
     EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(0));
     EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
   }
+}
+
+TEST(CpuTensorTest, SaysWhatItsPanelsWillTake) {
+  WeightBudget budget(Bytes(1 << 20));
+  const TensorType matrix{kernels::DType::kF32, {kRows, kCols}};
+  EXPECT_EQ(CpuTensor::LayoutBytes(matrix, nullptr), Bytes(kAsStored));
+  const auto first = Created(budget);
+  EXPECT_EQ(CpuTensor::LayoutBytes(matrix, first.get()), Bytes(kAsStored));
+  ASSERT_TRUE(first->GetPanels(true).ok());
+  EXPECT_EQ(CpuTensor::LayoutBytes(matrix, first.get()), Bytes(kAsStored + kTransposed));
+  EXPECT_EQ(CpuTensor::LayoutBytes({kernels::DType::kF32, {3}}, nullptr), Bytes(0));
+  EXPECT_EQ(CpuTensor::LayoutBytes({*ElementType::FromWire(ElementType::kI8), {2, 3}}, nullptr), Bytes(0));
+  const int64_t huge = int64_t{1} << 30;
+  EXPECT_EQ(CpuTensor::LayoutBytes({kernels::DType::kF32, {huge, huge}}, first.get()),
+            Bytes(std::numeric_limits<int64_t>::max()));
+}
+
+TEST(CpuTensorTest, PanelsTakeTheRoomThatWasReservedForThem) {
+  WeightBudget budget{Bytes(kContent + kAsStored)};
+  auto tensor = CpuTensor::Create(Matrix(), budget);
+  ASSERT_TRUE(tensor.ok());
+  auto room = budget.Reserve(Bytes(kAsStored), Kind::kLayout);
+  ASSERT_TRUE(room.ok());
+  const absl::Status prepared = (*tensor)->Prepare(nullptr, *std::move(room));
+  EXPECT_TRUE(prepared.ok()) << prepared << ": there is no other room";
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
+  *tensor = nullptr;
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+}
+
+TEST(CpuTensorTest, WhatIsNotNeededOfTheRoomIsGivenBack) {
+  WeightBudget budget(Bytes(1 << 20));
+  auto tensor = CpuTensor::Create(Matrix(), budget);
+  ASSERT_TRUE((*tensor)->Prepare(nullptr, *budget.Reserve(Bytes(kAsStored + 100), Kind::kLayout)).ok());
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(kAsStored));
+}
+
+// A tensor of 4 TiB, of which only the first bytes are there: whoever read it to pack it would crash.
+TEST(CpuTensorTest, RefusesBeforeItPacks) {
+  constexpr int64_t kSide = int64_t{1} << 20;
+  const TensorType type{kernels::DType::kF32, {kSide, kSide}};
+  WeightBudget budget{type.bytes()};
+  const auto tensor = CpuTensor::Create({"w", type, WeightBuffer("1234")}, budget);
+  ASSERT_TRUE(tensor.ok());
+  EXPECT_EQ(GetReason((*tensor)->Prepare(nullptr)), "WEIGHT_MEMORY");
+}
+
+TEST(CpuTensorTest, ALayoutWithoutRoomDoesNotTakeThatOfAnother) {
+  WeightBudget budget{Bytes(2 * kContent + 2 * kAsStored + kTransposed)};
+  const auto first = Created(budget);
+  ASSERT_TRUE(first->GetPanels(true).ok());
+  const auto second = CpuTensor::Create(Matrix(), budget);
+  ASSERT_TRUE(second.ok());
+  EXPECT_EQ(GetReason((*second)->Prepare(first.get(), *budget.Reserve(Bytes(kAsStored), Kind::kLayout))),
+            "WEIGHT_MEMORY");
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(2 * kAsStored + kTransposed)) << "the promised one has been made";
 }
 
 TEST(CpuTensorTest, BytesThatAreChargedAlreadyAreNotChargedAgain) {

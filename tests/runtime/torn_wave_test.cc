@@ -51,7 +51,9 @@ class TileDevice final : public Device {
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override {
     return CpuTensor::Create(std::move(tensor), budget);
   }
-  absl::Status Prepare(const DeviceTensor& /*tensor*/, const DeviceTensor* /*predecessor*/) override {
+  Bytes LayoutBytes(const TensorType& /*type*/, const DeviceTensor* /*predecessor*/) const override { return Bytes(0); }
+  absl::Status Prepare(const DeviceTensor& /*tensor*/, const DeviceTensor* /*predecessor*/,
+                       WeightBudget::Reservation /*room*/) override {
     return absl::OkStatus();
   }
   EffectiveSpec Plan(const Wave& /*wave*/) const override { return {}; }

@@ -90,6 +90,38 @@ TEST(WeightBudgetTest, AnEmptyReservationHoldsNothing) {
   EXPECT_EQ(none.bytes(), Bytes(0));
 }
 
+TEST(WeightBudgetTest, RoomThatWasReservedBeforeIsTakenFirst) {
+  WeightBudget budget(Bytes(100));
+  auto room = budget.Reserve(Bytes(60), Kind::kLayout);
+  ASSERT_TRUE(room.ok());
+  const auto inside = budget.Reserve(Bytes(50), Kind::kContent, *room);
+  ASSERT_TRUE(inside.ok()) << inside.status();
+  EXPECT_EQ(inside->bytes(), Bytes(50));
+  EXPECT_EQ(room->bytes(), Bytes(10));
+  EXPECT_EQ(budget.reserved(Kind::kContent), Bytes(50));
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(10));
+  EXPECT_FALSE(budget.Reserve(Bytes(51), Kind::kLayout, *room).ok());
+  EXPECT_EQ(room->bytes(), Bytes(10)) << "a refusal takes nothing";
+  const auto beyond = budget.Reserve(Bytes(50), Kind::kLayout, *room);
+  ASSERT_TRUE(beyond.ok()) << "10 of the room and the 40 that are left";
+  EXPECT_EQ(room->bytes(), Bytes(0));
+  EXPECT_TRUE(budget.Reserve(Bytes(0), Kind::kLayout, *room).ok());
+  EXPECT_FALSE(budget.Reserve(Bytes(1), Kind::kLayout).ok());
+}
+
+TEST(WeightBudgetTest, ReservationsAddUp) {
+  WeightBudget budget(Bytes(100));
+  {
+    WeightBudget::Reservation room;
+    room.Add(*budget.Reserve(Bytes(30), Kind::kLayout));
+    room.Add(*budget.Reserve(Bytes(40), Kind::kLayout));
+    EXPECT_EQ(room.bytes(), Bytes(70));
+    EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(70));
+  }
+  EXPECT_EQ(budget.reserved(Kind::kLayout), Bytes(0));
+  EXPECT_TRUE(budget.Reserve(Bytes(100), Kind::kContent).ok());
+}
+
 TEST(WeightBudgetTest, ThreadsNeverPassTheLimitTogether) {
   WeightBudget budget(Bytes(10));
   std::atomic<int64_t> held{0};

@@ -160,7 +160,9 @@ class FakeDevice final : public Device {
     return std::make_shared<Tensor>(std::move(tensor), live_, on_free_);
   }
 
-  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) override {
+  Bytes LayoutBytes(const TensorType& /*type*/, const DeviceTensor* /*predecessor*/) const override { return Bytes(0); }
+  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
+                       WeightBudget::Reservation /*room*/) override {
     MutexLock lock(mu_);
     if (!prepare_status_.ok()) return prepare_status_;
     if (predecessor == nullptr) return absl::OkStatus();
