@@ -32,7 +32,7 @@ absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::str
     auto allocated = allocate(static_cast<size_t>(bytes_));
     if (!allocated.ok()) return allocated.status();
     data_ = *std::move(allocated);
-    data_.Charge(std::move(reserved_));
+    if (reserved_.bytes() > Bytes(0)) data_.Charge(std::move(reserved_));
   }
   const ByteRange range{offset, offset + size};
   for (const ByteRange& known : received_.Within(range)) {

@@ -27,7 +27,8 @@ class ShardStage {
   // More pieces than this mean a client that sends single bytes: TOO_FRAGMENTED.
   static constexpr size_t kMaxPieces = 65536;
 
-  // `bytes` > 0 have been reserved. `expected` is what they must hash to, if that is known.
+  // `bytes` > 0 have been reserved; `reserved` is empty where what Write allocates is charged to the budget already, or
+  // takes no memory. `expected` is what they must hash to, if that is known.
   ShardStage(int64_t bytes, std::optional<Digest> expected, WeightBudget::Reservation reserved)
       : bytes_(bytes), expected_(expected), reserved_(std::move(reserved)) {}
 

@@ -38,6 +38,10 @@ std::string Describe(const TensorType& type) {
   return text + "]";
 }
 
+bool HasNpy(const TensorPlan& plan) {
+  return std::any_of(plan.shards.begin(), plan.shards.end(), [](const ShardPlan& shard) { return shard.npy; });
+}
+
 // What the .npy shards of a tensor hold, joined along dimension 0. Fields of violations begin with `path`.
 std::optional<TensorType> JoinNpy(absl::string_view path, const TensorPlan& plan, const Limits& limits,
                                   std::vector<WeightBuffer>& shards, Violations& bad) {
@@ -102,17 +106,19 @@ absl::string_view Name(UpdateState state) {
   return "UNKNOWN";
 }
 
-Update::Update(const Context& context, UpdatePlan plan, Version base)
+Update::Update(const Context& context, UpdatePlan plan, Version base, const WeightVersion::Ptr& near)
     : context_(context),
       plan_(std::move(plan)),
       base_(base),
+      near_(near),
       staged_(context.staged_bytes),
       touched_(context.clock->Now()) {}
 
-absl::StatusOr<std::shared_ptr<Update>> Update::Create(const Context& context, UpdatePlan plan, Version base) {
+absl::StatusOr<std::shared_ptr<Update>> Update::Create(const Context& context, UpdatePlan plan, Version base,
+                                                       const WeightVersion::Ptr& near) {
   std::vector<TensorPlan> tensors = std::move(plan.tensors);
   plan.tensors.clear();
-  const std::shared_ptr<Update> update(new Update(context, std::move(plan), base));
+  const std::shared_ptr<Update> update(new Update(context, std::move(plan), base, near));
   MutexLock lock(update->mu_);
   for (TensorPlan& tensor : tensors) {
     auto reserved = update->Reserve(std::move(tensor), update->bytes_);
@@ -136,7 +142,7 @@ std::shared_ptr<Update> Update::Restored(const Context& context, const StoredUpd
   plan.label = std::move(label);
   plan.in_place = stored.in_place;
   plan.prepared_ttl = stored.prepared_ttl;
-  std::shared_ptr<Update> update(new Update(context, std::move(plan), stored.base));
+  std::shared_ptr<Update> update(new Update(context, std::move(plan), stored.base, nullptr));
   MutexLock lock(update->mu_);
   update->state_ = UpdateState::kPrepared;
   for (const auto& tensor : prepared.next->tensors()) {
@@ -153,7 +159,7 @@ std::shared_ptr<Update> Update::RestoredCommitted(const Context& context, const 
   UpdatePlan plan;
   plan.id = outcome.update_id;
   plan.model = outcome.model;
-  std::shared_ptr<Update> update(new Update(context, std::move(plan), outcome.previous));
+  std::shared_ptr<Update> update(new Update(context, std::move(plan), outcome.previous, nullptr));
   update->FinishCommit(outcome.decision, outcome.previous, outcome.version);
   return update;
 }
@@ -169,18 +175,46 @@ absl::StatusOr<Update::Tensor> Update::Reserve(TensorPlan plan, int64_t held) co
                      absl::StrCat("weights: ", held, " and ", plan.bytes(), " bytes more can never fit into the ",
                                   context_.budget->limit().value(), " of --weight-memory-limit"));
   }
+  // In place, what is staged lies in the state directory.
+  const auto reserve = [&](int64_t bytes) -> absl::StatusOr<WeightBudget::Reservation> {
+    if (plan_.in_place) return WeightBudget::Reservation();
+    return context_.budget->Reserve(Bytes(bytes), WeightBudget::Kind::kContent);
+  };
+  if (plan.shards.size() > 1 && !HasNpy(plan)) {
+    auto room = reserve(plan.bytes());
+    if (!room.ok()) return room.status();
+    tensor.joined = std::make_shared<JoinedStage>(static_cast<size_t>(plan.bytes()), *std::move(room));
+  }
   for (const ShardPlan& shard : plan.shards) {
     WeightBudget::Reservation reserved;
-    // In place, what is staged lies in the state directory.
-    if (!plan_.in_place) {
-      auto room = context_.budget->Reserve(Bytes(shard.bytes), WeightBudget::Kind::kContent);
+    if (tensor.joined == nullptr) {
+      auto room = reserve(shard.bytes);
       if (!room.ok()) return room.status();
       reserved = *std::move(room);
     }
     tensor.shards.push_back(std::make_shared<ShardStage>(shard.bytes, shard.digest, std::move(reserved)));
   }
+  WeightBudget::Reservation room;
+  if (absl::Status status = ReserveRoom(plan, room); !status.ok()) return status;
+  if (room.bytes() > Bytes(0)) tensor.room = std::make_shared<WeightBudget::Reservation>(std::move(room));
   tensor.plan = std::move(plan);
   return tensor;
+}
+
+absl::Status Update::ReserveRoom(const TensorPlan& plan, WeightBudget::Reservation& room) const {
+  // In place, what is made in memory is made after the flip.
+  if (plan_.in_place || !plan.type) return absl::OkStatus();
+  const WeightVersion::Ptr near = near_.lock();
+  // Files have headers, so that their content has to be copied together.
+  const bool joins = plan.shards.size() > 1 && HasNpy(plan);
+  return context_.builder->ReserveRoom(plan.name, *plan.type, near.get(), joins, room);
+}
+
+void Update::RestoreRoom(const Tensors& tensors) const {
+  for (const auto& [name, tensor] : tensors) {
+    // Should there be none just now, Prepare does with what there is then.
+    if (tensor.room != nullptr) ReserveRoom(tensor.plan, *tensor.room).IgnoreError();
+  }
 }
 
 // ---------------------------------------------------------------------------------------------- staging
@@ -260,6 +294,8 @@ absl::Status Update::Declare(TensorPlan plan) {
 
 absl::Status Update::Write(const std::string& tensor, uint32_t rank, int64_t offset, absl::string_view data) {
   std::shared_ptr<ShardStage> shard;
+  std::shared_ptr<JoinedStage> joined;
+  size_t in_tensor = 0;  // Where the shard begins.
   {
     MutexLock lock(mu_);
     if (state_ != UpdateState::kOpen) return StateErrorLocked();
@@ -273,6 +309,10 @@ absl::Status Update::Write(const std::string& tensor, uint32_t rank, int64_t off
           absl::StrCat("rank=", rank, ": tensor ", Quoted(tensor), " has ", at->second.shards.size(), " shards"));
     }
     shard = at->second.shards[rank];
+    joined = at->second.joined;
+    for (uint32_t before = 0; before < rank; ++before) {
+      in_tensor += static_cast<size_t>(at->second.plan.shards[before].bytes);
+    }
     ++writers_;
   }
   const auto done = absl::MakeCleanup([this] {
@@ -280,8 +320,12 @@ absl::Status Update::Write(const std::string& tensor, uint32_t rank, int64_t off
     if (--writers_ == 0) quiet_.NotifyAll();
   });
   Reach(context_.failpoints, "stage.chunk");
+  const std::function<absl::StatusOr<WeightBuffer>(size_t)> allocate = [this](size_t bytes) {
+    return context_.builder->AllocateStage(bytes, plan_.in_place);
+  };
+  if (joined == nullptr) return shard->Write(ShardName(tensor, rank), offset, data, allocate);
   return shard->Write(ShardName(tensor, rank), offset, data,
-                      [this](size_t bytes) { return context_.builder->AllocateStage(bytes, plan_.in_place); });
+                      [&](size_t bytes) { return joined->Part(in_tensor, bytes, allocate); });
 }
 
 // ---------------------------------------------------------------------------------------------- preparing
@@ -313,15 +357,17 @@ absl::StatusOr<PrepareReport> Update::Prepare(const WeightVersion& base, Version
         {plan_.id, plan_.model, base_, *prepared->manifest, plan_.in_place, plan_.prepared_ttl});
     Reach(context_.failpoints, "precommit.recorded");
   }
+  if (prepared.ok() && !recorded.ok()) prepared = recorded;
+  if (!prepared.ok()) RestoreRoom(tensors);
   StateStore::Hold hold;
   MutexLock lock(mu_);
   touched_ = context_.clock->Now();
   recording_ = false;
   quiet_.NotifyAll();
   if (state_ != UpdateState::kPreparing) return StateErrorLocked();
-  if (!prepared.ok() || !recorded.ok()) {
+  if (!prepared.ok()) {
     state_ = UpdateState::kOpen;
-    return prepared.ok() ? recorded : prepared.status();
+    return prepared.status();
   }
   state_ = UpdateState::kPrepared;
   prepared_ = *std::move(prepared);
@@ -342,7 +388,6 @@ absl::StatusOr<std::vector<HostTensor>> Update::Verify(const Tensors& tensors,
     const std::string path = absl::StrCat("tensors[", Quoted(name), "]");
     std::vector<WeightBuffer> shards;
     bool whole = true;
-    bool npy = false;
     for (size_t rank = 0; rank < tensor.shards.size(); ++rank) {
       const auto fault = tensor.shards[rank]->Check();
       if (fault) {
@@ -350,12 +395,11 @@ absl::StatusOr<std::vector<HostTensor>> Update::Verify(const Tensors& tensors,
                 absl::StrCat(tensor.shards[rank]->received(), " bytes"), fault->why);
       }
       whole = whole && !fault;
-      npy = npy || tensor.plan.shards[rank].npy;
       shards.push_back(tensor.shards[rank]->content());
     }
     if (!whole) continue;
     std::optional<TensorType> type = tensor.plan.type;
-    if (npy) {
+    if (HasNpy(tensor.plan)) {
       type = JoinNpy(path, tensor.plan, *context_.limits, shards, bad);
       if (!type) continue;
       if (tensor.plan.type && *tensor.plan.type != *type) {
@@ -364,8 +408,11 @@ absl::StatusOr<std::vector<HostTensor>> Update::Verify(const Tensors& tensors,
       }
     }
     WeightBuffer data = shards[0];
-    if (shards.size() > 1) {
-      auto joined = context_.builder->Join(shards, plan_.in_place);
+    if (tensor.joined != nullptr) {
+      data = tensor.joined->whole();
+    } else if (shards.size() > 1) {
+      WeightBudget::Reservation none;
+      auto joined = context_.builder->Join(shards, plan_.in_place, tensor.room != nullptr ? *tensor.room : none);
       if (!joined.ok()) return joined.status();
       data = *std::move(joined);
     }
@@ -378,12 +425,36 @@ absl::StatusOr<std::vector<HostTensor>> Update::Verify(const Tensors& tensors,
   return MakeError(absl::StatusCode::kFailedPrecondition, all.message(), details);
 }
 
+absl::StatusOr<std::vector<WeightBudget::Reservation>> Update::TakeRoom(const Tensors& tensors,
+                                                                        const std::vector<HostTensor>& host,
+                                                                        const WeightVersion& base) const {
+  std::vector<WeightBudget::Reservation> room(host.size());
+  for (size_t i = 0; i < host.size(); ++i) {
+    const Tensor& tensor = tensors.at(host[i].name);
+    if (tensor.room != nullptr) {
+      room[i] = std::exchange(*tensor.room, WeightBudget::Reservation());
+    } else if (!tensor.plan.type) {
+      const absl::Status status =
+          context_.builder->ReserveRoom(host[i].name, host[i].type, &base, /*joins=*/false, room[i]);
+      if (!status.ok()) return status;
+    }
+  }
+  return room;
+}
+
 absl::StatusOr<PreparedVersion> Update::Build(const Tensors& tensors, const WeightVersion& base, Version number,
                                               const std::function<bool()>& cancelled, PrepareReport* report) const {
   const VersionBuilder& builder = *context_.builder;
   const Time begin = context_.clock->Now();
   auto host = Verify(tensors, cancelled);
   if (!host.ok()) return host.status();
+  std::vector<WeightBudget::Reservation> room;
+  if (!plan_.in_place) {
+    // Before anything is written.
+    auto taken = TakeRoom(tensors, *host, base);
+    if (!taken.ok()) return taken.status();
+    room = *std::move(taken);
+  }
   const Time verified = context_.clock->Now();
   Reach(context_.failpoints, "precommit.verified");
   const auto stored = builder.Store(*host);
@@ -405,7 +476,7 @@ absl::StatusOr<PreparedVersion> Update::Build(const Tensors& tensors, const Weig
       change.put.push_back({t.name, Version(), std::make_shared<AbsentTensor>(t.type), at});
     }
   } else {
-    auto resident = builder.Upload(*std::move(host), *stored, base);
+    auto resident = builder.Upload(*std::move(host), *stored, base, std::move(room));
     if (!resident.ok()) return resident.status();
     change.put = *std::move(resident);
   }

@@ -24,6 +24,7 @@
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/failpoints.h"
+#include "runtime/joined_stage.h"
 #include "runtime/mutex.h"
 #include "runtime/shard_stage.h"
 #include "runtime/update_request.h"
@@ -98,9 +99,11 @@ class Update {
     std::atomic<int64_t>* staged_bytes;
   };
 
-  // `plan.id` is set and `base` the version it is for. RESOURCE_EXHAUSTED WEIGHT_MEMORY when what the plan lists does
-  // not fit; then nothing is reserved.
-  static absl::StatusOr<std::shared_ptr<Update>> Create(const Context& context, UpdatePlan plan, Version base);
+  // `plan.id` is set and `base` the version it is for, of which `near` are the weights where they are known. Reserves
+  // room for what the plan lists, and for everything that Prepare will make of it as far as can be told by then.
+  // RESOURCE_EXHAUSTED WEIGHT_MEMORY when that does not fit; then nothing is reserved.
+  static absl::StatusOr<std::shared_ptr<Update>> Create(const Context& context, UpdatePlan plan, Version base,
+                                                        const WeightVersion::Ptr& near);
   // One that a state directory brought back, prepared.
   static std::shared_ptr<Update> Restored(const Context& context, const StoredUpdate& stored, std::string label,
                                           PreparedVersion prepared);
@@ -165,23 +168,35 @@ class Update {
   struct Tensor {
     TensorPlan plan;
     std::vector<std::shared_ptr<ShardStage>> shards;
+    std::shared_ptr<JoinedStage> joined;  // Where the shards lie together; null: they are joined by Prepare.
+    std::shared_ptr<WeightBudget::Reservation> room;  // For what Prepare makes of it; null: nothing.
   };
   using Tensors = std::map<std::string, Tensor, std::less<>>;
 
-  Update(const Context& context, UpdatePlan plan, Version base);
+  Update(const Context& context, UpdatePlan plan, Version base, const WeightVersion::Ptr& near);
 
   // `held` bytes are in the update already.
   absl::StatusOr<Tensor> Reserve(TensorPlan plan, int64_t held) const;
+  // Makes `room` large enough for what Prepare will make of a tensor, as far as its type is known.
+  absl::Status ReserveRoom(const TensorPlan& plan, WeightBudget::Reservation& room) const;
+  // After a Prepare that failed: the room that it took, as far as it is to be had.
+  void RestoreRoom(const Tensors& tensors) const;
   void CountStagedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status StateErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Time> DeadlineLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<PreparedVersion> Build(const Tensors& tensors, const WeightVersion& base, Version number,
                                         const std::function<bool()>& cancelled, PrepareReport* report) const;
   absl::StatusOr<std::vector<HostTensor>> Verify(const Tensors& tensors, const std::function<bool()>& cancelled) const;
+  // The room for each tensor's layouts, reserved now where the type was not known before.
+  absl::StatusOr<std::vector<WeightBudget::Reservation>> TakeRoom(const Tensors& tensors,
+                                                                  const std::vector<HostTensor>& host,
+                                                                  const WeightVersion& base) const;
 
   const Context context_;
   const UpdatePlan plan_;  // Its tensors have moved into tensors_.
   const Version base_;
+  // Not held: an update in place waits for these to be freed.
+  const std::weak_ptr<const WeightVersion> near_;
 
   mutable Mutex mu_;
   CondVar quiet_;

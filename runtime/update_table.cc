@@ -32,7 +32,8 @@ UpdateTable::~UpdateTable() {
   executor_->Flush();
 }
 
-absl::StatusOr<std::shared_ptr<Update>> UpdateTable::Begin(UpdatePlan plan, Version base) {
+absl::StatusOr<std::shared_ptr<Update>> UpdateTable::Begin(UpdatePlan plan, Version base,
+                                                           const WeightVersion::Ptr& near) {
   if (plan.id.empty()) plan.id = NewId();
   const auto check = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::Status {
     if (const auto at = updates_.find(plan.id); at != updates_.end()) {
@@ -58,7 +59,7 @@ absl::StatusOr<std::shared_ptr<Update>> UpdateTable::Begin(UpdatePlan plan, Vers
   }
   // Outside the lock: making room can take a while.
   const std::string id = plan.id;
-  auto update = Update::Create(context_, plan, base);
+  auto update = Update::Create(context_, plan, base, near);
   if (!update.ok()) return update.status();
   {
     MutexLock lock(mu_);

@@ -37,7 +37,7 @@ class UpdateTable {
   UpdateTable& operator=(const UpdateTable&) = delete;
 
   // ALREADY_EXISTS UPDATE_EXISTS; RESOURCE_EXHAUSTED TOO_MANY_UPDATES and those of Update::Create.
-  absl::StatusOr<std::shared_ptr<Update>> Begin(UpdatePlan plan, Version base);
+  absl::StatusOr<std::shared_ptr<Update>> Begin(UpdatePlan plan, Version base, const WeightVersion::Ptr& near);
   // One that a state directory brought back. Before the table is used by others.
   void Adopt(std::shared_ptr<Update> update);
 

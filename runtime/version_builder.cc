@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
 #include "runtime/mutex.h"
+#include "runtime/violations.h"
 
 namespace bwrt::runtime {
 namespace {
@@ -38,14 +40,15 @@ absl::StatusOr<WeightBuffer> VersionBuilder::AllocateStage(size_t bytes, bool on
   return on_disk ? WeightMemory::MapFile(context_.state_directory, bytes) : context_.memory->Allocate(bytes);
 }
 
-absl::StatusOr<WeightBuffer> VersionBuilder::Join(const std::vector<WeightBuffer>& shards, bool on_disk) const {
+absl::StatusOr<WeightBuffer> VersionBuilder::Join(const std::vector<WeightBuffer>& shards, bool on_disk,
+                                                  WeightBudget::Reservation& room) const {
   size_t bytes = 0;
   for (const WeightBuffer& shard : shards) bytes += shard.size();
   WeightBudget::Reservation reserved;
   if (!on_disk) {
-    auto room = context_.budget->Reserve(Bytes(static_cast<int64_t>(bytes)), WeightBudget::Kind::kContent);
-    if (!room.ok()) return room.status();
-    reserved = *std::move(room);
+    auto taken = context_.budget->Reserve(Bytes(static_cast<int64_t>(bytes)), WeightBudget::Kind::kContent, room);
+    if (!taken.ok()) return taken.status();
+    reserved = *std::move(taken);
   }
   auto joined = AllocateStage(bytes, on_disk);
   if (!joined.ok()) return joined.status();
@@ -87,9 +90,40 @@ absl::StatusOr<std::vector<std::optional<StoredBytes>>> VersionBuilder::Store(
   return stored;
 }
 
+absl::Status VersionBuilder::Charge(std::vector<HostTensor>& tensors) const {
+  for (HostTensor& tensor : tensors) {
+    auto reserved = context_.budget->Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+    if (!reserved.ok()) return reserved.status();
+    tensor.data.Charge(*std::move(reserved));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VersionBuilder::ReserveRoom(const std::string& name, const TensorType& type, const WeightVersion* base,
+                                         bool joins, WeightBudget::Reservation& room) const {
+  const DeviceTensor* predecessor = base == nullptr ? nullptr : DeviceTensorOf(base->Find(name));
+  const int64_t layouts = context_.device->LayoutBytes(type, predecessor).value();
+  const int64_t joined = joins ? type.bytes().value() : 0;
+  int64_t bytes = 0;
+  if (__builtin_add_overflow(layouts, joined, &bytes)) bytes = std::numeric_limits<int64_t>::max();
+  if (bytes <= room.bytes().value()) return absl::OkStatus();
+  auto more = context_.budget->Reserve(Bytes(bytes - room.bytes().value()), WeightBudget::Kind::kLayout);
+  if (!more.ok()) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
+        absl::StrCat("tensor=", Quoted(name), ": beside its own ", type.bytes().value(), " bytes it needs ", layouts,
+                     " in the layout that device ", context_.device->info().name, " computes with",
+                     joins ? absl::StrCat(" and ", joined, " to join its shards") : std::string(), ": ",
+                     more.status().message()));
+  }
+  room.Add(*std::move(more));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Upload(std::vector<HostTensor> tensors,
                                                                 const std::vector<std::optional<StoredBytes>>& stored,
-                                                                const WeightVersion& base) const {
+                                                                const WeightVersion& base,
+                                                                std::vector<WeightBudget::Reservation> layouts) const {
   std::vector<NamedTensor> resident;
   resident.reserve(tensors.size());
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -98,9 +132,9 @@ absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Upload(std::vector<Host
     const int64_t bytes = tensors[i].type.bytes().value();
     auto tensor = context_.device->Upload(std::move(tensors[i]), *context_.budget);
     if (!tensor.ok()) return tensor.status();
-    if (absl::Status status = context_.device->Prepare(**tensor, DeviceTensorOf(predecessor), {}); !status.ok()) {
-      return status;
-    }
+    const absl::Status prepared =
+        context_.device->Prepare(**tensor, DeviceTensorOf(predecessor), std::move(layouts[i]));
+    if (!prepared.ok() && GetReason(prepared) != "WEIGHT_MEMORY") return prepared;
     context_.observer->OnStaged(bytes);
     resident.push_back({std::move(name), Version(), *std::move(tensor), stored[i]});
   }

@@ -67,8 +67,9 @@ class VersionBuilder {
 
   // Room for staged bytes: memory, or with `on_disk` a file in the state directory.
   absl::StatusOr<WeightBuffer> AllocateStage(size_t bytes, bool on_disk) const;
-  // The shards of a tensor as one piece, charged to the budget unless it lies on disk.
-  absl::StatusOr<WeightBuffer> Join(const std::vector<WeightBuffer>& shards, bool on_disk) const;
+  // The shards of a tensor as one piece, charged to the budget, `room` of it first, unless it lies on disk.
+  absl::StatusOr<WeightBuffer> Join(const std::vector<WeightBuffer>& shards, bool on_disk,
+                                    WeightBudget::Reservation& room) const;
 
   // Nothing written is collected while it lives; null without a state directory.
   StateStore::Hold HoldCollection() const;
@@ -76,10 +77,22 @@ class VersionBuilder {
   // Writes the tensors to the state directory, if there is one: where each lies, in the same order.
   absl::StatusOr<std::vector<std::optional<StoredBytes>>> Store(const std::vector<HostTensor>& tensors) const;
 
-  // Makes tensors resident, in the layouts that those they replace in `base` were used in. `stored` is Store's answer.
+  // Charges the budget with tensors that have not been staged. RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY.
+  absl::Status Charge(std::vector<HostTensor>& tensors) const;
+
+  // Makes `room`, of kLayout, large enough for what will be made of a tensor beside what is staged: its layouts on
+  // `base` (null: none) by Upload and, where `joins` is set, one piece of its shards by Join. To be asked before any
+  // work is done. RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, names the tensor; then `room` is as it was.
+  absl::Status ReserveRoom(const std::string& name, const TensorType& type, const WeightVersion* base, bool joins,
+                           WeightBudget::Reservation& room) const;
+
+  // Makes tensors resident, in the layouts that those they replace in `base` were used in. `stored` is Store's answer,
+  // `layouts` the room reserved for each tensor's. A layout that waves have begun to use since, and for which there is
+  // no room, is left to the first wave that wants it.
   absl::StatusOr<std::vector<NamedTensor>> Upload(std::vector<HostTensor> tensors,
                                                   const std::vector<std::optional<StoredBytes>>& stored,
-                                                  const WeightVersion& base) const;
+                                                  const WeightVersion& base,
+                                                  std::vector<WeightBudget::Reservation> layouts) const;
 
   // A version, and its manifest where it is durable. RESOURCE_EXHAUSTED TOO_MANY_TENSORS.
   struct Built {

@@ -61,6 +61,13 @@ void WeightBuffer::SkipPrefix(size_t bytes) {
   size_ -= bytes;
 }
 
+WeightBuffer WeightBuffer::Part(size_t offset, size_t bytes) const {
+  WeightBuffer part = *this;
+  part.base_ += offset;
+  part.size_ = bytes;
+  return part;
+}
+
 void WeightBuffer::Charge(WeightBudget::Reservation reservation) {
   if (block_ != nullptr) block_->reserved = std::move(reservation);
 }

@@ -40,6 +40,9 @@ class WeightBuffer {
   // Leaves out the first `bytes`, which stay allocated.
   void SkipPrefix(size_t bytes);
 
+  // The bytes [offset, offset + bytes), which lie within: one handle more to the same memory.
+  WeightBuffer Part(size_t offset, size_t bytes) const;
+
   // Makes `reservation` last as long as the memory.
   void Charge(WeightBudget::Reservation reservation);
   bool charged() const;

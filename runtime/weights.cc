@@ -189,9 +189,18 @@ absl::StatusOr<std::shared_ptr<Cancellable>> Weights::SetWeights(SetWeightsReque
   return StartSwap(
       model, base, options,
       [this, shared](const WeightVersion& version, const Model* /*model*/) -> absl::StatusOr<VersionChange> {
+        // Before anything is written or packed.
+        if (absl::Status status = builder_.Charge(shared->tensors); !status.ok()) return status;
+        std::vector<WeightBudget::Reservation> layouts(shared->tensors.size());
+        for (size_t i = 0; i < layouts.size(); ++i) {
+          const HostTensor& tensor = shared->tensors[i];
+          const absl::Status room =
+              builder_.ReserveRoom(tensor.name, tensor.type, &version, /*joins=*/false, layouts[i]);
+          if (!room.ok()) return room;
+        }
         const auto stored = builder_.Store(shared->tensors);
         if (!stored.ok()) return stored.status();
-        auto put = builder_.Upload(std::move(shared->tensors), *stored, version);
+        auto put = builder_.Upload(std::move(shared->tensors), *stored, version, std::move(layouts));
         if (!put.ok()) return put.status();
         VersionChange made;
         made.label = shared->label;
@@ -369,22 +378,20 @@ absl::StatusOr<UpdateStatus> Weights::BeginUpdate(BeginUpdateRequest request) {
                      "apply_mode=IN_PLACE: this daemon has no --state-dir to keep the bytes in; use SHADOW");
   }
   const auto model = models_.Find(plan->model);
-  Version base;
+  const WeightVersion::Ptr near = model.ok() ? (*model)->current() : WeightVersion::Empty();
   if (plan->base) {
     if (absl::Status status = CheckBase(*plan->base, plan->model, model.ok() ? model->get() : nullptr); !status.ok()) {
       return status;
     }
-    base = *plan->base;
-  } else if (model.ok()) {
-    base = (*model)->current()->number();
   }
+  const Version base = plan->base.value_or(near->number());
   const std::string name = plan->model;
   // Until the table has the update, which then speaks for it.
   Claim(name);
   absl::StatusOr<std::shared_ptr<Update>> update = absl::UnknownError("not begun");
   // Created now, so that a prepared update can't fail for want of room for its model.
   if (const auto created = models_.FindOrCreate(name); created.ok()) {
-    update = updates_.Begin(*std::move(plan), base);
+    update = updates_.Begin(*std::move(plan), base, near);
   } else {
     update = created.status();
   }
