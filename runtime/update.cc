@@ -150,8 +150,8 @@ std::shared_ptr<Update> Update::Restored(const Context& context, const StoredUpd
     ++update->tensor_count_;
     update->bytes_ += tensor->tensor->type().bytes().value();
   }
-  update->CountStagedLocked();
   update->prepared_ = std::move(prepared);
+  update->CountStagedLocked();
   return update;
 }
 
@@ -164,8 +164,11 @@ std::shared_ptr<Update> Update::RestoredCommitted(const Context& context, const 
   return update;
 }
 
-// In place, what is staged takes no memory.
-void Update::CountStagedLocked() { staged_.Set(plan_.in_place ? 0 : bytes_); }
+// In place, what is staged takes no memory; only what it will grow by.
+void Update::CountStagedLocked() {
+  const int64_t growth = prepared_ && prepared_->growth != nullptr ? prepared_->growth->bytes().value() : 0;
+  staged_.Set(plan_.in_place ? growth : bytes_);
+}
 
 absl::StatusOr<Update::Tensor> Update::Reserve(TensorPlan plan, int64_t held) const {
   Tensor tensor;
@@ -371,6 +374,7 @@ absl::StatusOr<PrepareReport> Update::Prepare(const WeightVersion& base, Version
   }
   state_ = UpdateState::kPrepared;
   prepared_ = *std::move(prepared);
+  CountStagedLocked();
   tensors_.swap(tensors);
   tensors_.clear();
   hold.swap(hold_);
@@ -442,15 +446,33 @@ absl::StatusOr<std::vector<WeightBudget::Reservation>> Update::TakeRoom(const Te
   return room;
 }
 
+absl::StatusOr<WeightBudget::Reservation> Update::ReserveGrowth(const std::vector<HostTensor>& host,
+                                                                const WeightVersion& base) const {
+  VersionChange change;
+  change.removed = plan_.removed;
+  std::vector<StoredTensor> absent;
+  for (const HostTensor& t : host) {
+    change.put.push_back({t.name, Version(), std::make_shared<AbsentTensor>(t.type), std::nullopt});
+    absent.push_back({t.name, t.type, Version(), {}, {}});
+  }
+  const Bytes growth = VersionBuilder::Growth(absent, *base.With(std::move(change)));
+  return context_.builder->ReserveGrowth(plan_.model, growth);
+}
+
 absl::StatusOr<PreparedVersion> Update::Build(const Tensors& tensors, const WeightVersion& base, Version number,
                                               const std::function<bool()>& cancelled, PrepareReport* report) const {
   const VersionBuilder& builder = *context_.builder;
   const Time begin = context_.clock->Now();
   auto host = Verify(tensors, cancelled);
   if (!host.ok()) return host.status();
+  // Before anything is written.
+  PreparedVersion prepared;
   std::vector<WeightBudget::Reservation> room;
-  if (!plan_.in_place) {
-    // Before anything is written.
+  if (plan_.in_place) {
+    auto growth = ReserveGrowth(*host, base);
+    if (!growth.ok()) return growth.status();
+    prepared.growth = std::make_shared<WeightBudget::Reservation>(*std::move(growth));
+  } else {
     auto taken = TakeRoom(tensors, *host, base);
     if (!taken.ok()) return taken.status();
     room = *std::move(taken);
@@ -463,7 +485,6 @@ absl::StatusOr<PreparedVersion> Update::Build(const Tensors& tensors, const Weig
   Reach(context_.failpoints, "precommit.stored");
   if (cancelled()) return CancelledError();
 
-  PreparedVersion prepared;
   VersionChange change;
   change.number = number;
   change.label = plan_.label;

@@ -78,6 +78,8 @@ struct PreparedVersion {
   WeightVersion::Ptr next;  // In place: what is still in the state directory is an AbsentTensor.
   std::optional<Digest> manifest;
   std::vector<StoredTensor> absent;  // In place: those.
+  // In place: room for what they take beyond what those they replace give back.
+  std::shared_ptr<WeightBudget::Reservation> growth;
 };
 
 struct PrepareReport {
@@ -184,6 +186,9 @@ class Update {
   void CountStagedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status StateErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::optional<Time> DeadlineLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // In place: for what the model will grow by.
+  absl::StatusOr<WeightBudget::Reservation> ReserveGrowth(const std::vector<HostTensor>& host,
+                                                          const WeightVersion& base) const;
   absl::StatusOr<PreparedVersion> Build(const Tensors& tensors, const WeightVersion& base, Version number,
                                         const std::function<bool()>& cancelled, PrepareReport* report) const;
   absl::StatusOr<std::vector<HostTensor>> Verify(const Tensors& tensors, const std::function<bool()>& cancelled) const;

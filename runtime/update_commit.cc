@@ -79,6 +79,7 @@ absl::Status UpdateCommit::Enter(SwapRequest* request) {
     auto model = context_.models->FindOrCreate(updates_[i]->model());
     if (!model.ok()) return fail(model.status());
     request->in_place = request->in_place || updates_[i]->in_place();
+    if (updates_[i]->in_place()) replaced_.push_back((*model)->current());
     request->parts.push_back({*model, prepared_[i].next, prepared_[i].manifest});
     if (prepared_[i].manifest) {
       decision.parts.push_back(
@@ -121,6 +122,7 @@ void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
     result_.held = outcome.ticket.held;
     paused_from_ = context_.clock->Now() - outcome.paused;
     bool whole = true;
+    ReserveAhead();
     // Of these two, only decisions are counted on after a restart, which brings back the groups before it.
     const uint64_t group = decision_ != 0 ? decision_ : outcome.ticket.number;
     for (size_t i = 0; i < updates_.size(); ++i) {
@@ -131,8 +133,11 @@ void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
     }
     for (const CommittedUpdate& done : result_.updates) context_.updates->BaseMoved(done.model, done.version);
     if (whole) return Finish(result_, SwapEnd::kCommitted);
-    // After what the line has just posted there: the memory of what was replaced is free by then.
-    context_.reclaim->Post([self = shared_from_this()] { self->context_.executor->Post([self] { self->Load(); }); });
+    // After what the line, and BaseMoved, have just posted there: the memory of what was replaced is free by then.
+    context_.reclaim->Post([self = shared_from_this()] {
+      self->replaced_.clear();
+      self->context_.executor->Post([self] { self->Load(); });
+    });
     return;
   }
   for (const auto& update : updates_) update->FailCommit();
@@ -149,6 +154,14 @@ void UpdateCommit::OnOutcome(const SwapOutcome& outcome) {
   Finish(status, SwapEndOf(status));
 }
 
+void UpdateCommit::ReserveAhead() {
+  room_.resize(prepared_.size());
+  for (size_t i = 0; i < prepared_.size(); ++i) {
+    if (prepared_[i].growth != nullptr) room_[i] = std::exchange(*prepared_[i].growth, WeightBudget::Reservation());
+    context_.builder->ReserveAhead(prepared_[i].absent, room_[i]);
+  }
+}
+
 void UpdateCommit::Load() {
   for (; loaded_ < prepared_.size(); ++loaded_) {
     if (!updates_[loaded_]->in_place()) {
@@ -157,8 +170,10 @@ void UpdateCommit::Load() {
       continue;
     }
     const WeightVersion& rest = *prepared_[loaded_].next;
-    auto tensors = context_.builder->Load(prepared_[loaded_].absent, rest);
+    auto tensors = context_.builder->LoadInto(prepared_[loaded_].absent, rest, room_[loaded_]);
     if (!tensors.ok()) {
+      // What it had read has given back its room, which is ours until the model is whole.
+      context_.builder->ReserveAhead(prepared_[loaded_].absent, room_[loaded_]);
       context_.observer->OnLoadFailed(models_[loaded_]->name(), tensors.status());
       bool stop = false;
       {
@@ -192,6 +207,9 @@ void UpdateCommit::Finish(const absl::StatusOr<CommitResult>& result, SwapEnd en
   }
   prepared_.clear();
   models_.clear();
+  room_.clear();
+  // Perhaps the last references to versions that others have replaced meanwhile.
+  if (!replaced_.empty()) context_.reclaim->Post([replaced = std::exchange(replaced_, {})] {});
   Answer(result);
 }
 

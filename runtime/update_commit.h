@@ -81,6 +81,8 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
  private:
   absl::Status Enter(SwapRequest* request);
   void OnOutcome(const SwapOutcome& outcome);
+  // In place: what takes the place of tensors gets their room before anybody else can have it.
+  void ReserveAhead();
   // In place: reads what is absent; on an error again, until it works or the daemon stops.
   void Load();
   void Finish(const absl::StatusOr<CommitResult>& result, SwapEnd end);
@@ -95,6 +97,8 @@ class UpdateCommit final : public std::enable_shared_from_this<UpdateCommit> {
   // Used by one step at a time.
   std::vector<std::shared_ptr<Model>> models_;
   std::vector<PreparedVersion> prepared_;
+  std::vector<WeightVersion::Ptr> replaced_;     // In place: held until ReserveAhead.
+  std::vector<WeightBudget::Reservation> room_;  // In place: for the absent tensors of each of prepared_.
   CommitResult result_;
   uint64_t decision_ = 0;  // In the state directory; 0 without one.
   size_t loaded_ = 0;      // Of prepared_.

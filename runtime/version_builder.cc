@@ -172,8 +172,9 @@ absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::Load(const std::vector<
   Mutex mu;
   absl::Status failed;
   const auto load = [&] {
+    WeightBudget::Reservation none;
     for (size_t at = next++; at < tensors.size(); at = next++) {
-      auto loaded = LoadOne(tensors[at], near, lazily);
+      auto loaded = LoadOne(tensors[at], near, lazily, none);
       if (loaded.ok()) {
         resident[at] = *std::move(loaded);
         continue;
@@ -201,14 +202,47 @@ void VersionBuilder::Prepare(const WeightVersion& version) const {
   }
 }
 
-absl::StatusOr<NamedTensor> VersionBuilder::LoadOne(const StoredTensor& tensor, const WeightVersion& near,
-                                                    bool lazily) const {
+Bytes VersionBuilder::Growth(const std::vector<StoredTensor>& absent, const WeightVersion& next) {
+  int64_t added = 0;
+  for (const StoredTensor& tensor : absent) added += tensor.type.bytes().value();
+  return Bytes(std::max<int64_t>(added - next.replaced().value(), 0));
+}
+
+absl::StatusOr<WeightBudget::Reservation> VersionBuilder::ReserveGrowth(const std::string& model, Bytes growth) const {
+  auto room = context_.budget->Reserve(growth, WeightBudget::Kind::kContent);
+  if (room.ok()) return room;
+  return MakeError(absl::StatusCode::kResourceExhausted, "WEIGHT_MEMORY",
+                   absl::StrCat("model=", Quoted(model), ": in place it would grow by ", growth.value(),
+                                " bytes, which do not fit beside the other models: ", room.status().message()));
+}
+
+void VersionBuilder::ReserveAhead(const std::vector<StoredTensor>& absent, WeightBudget::Reservation& room) const {
+  int64_t bytes = -room.bytes().value();
+  for (const StoredTensor& tensor : absent) bytes += tensor.type.bytes().value();
+  if (bytes > 0) room.Add(context_.budget->ReserveAhead(Bytes(bytes), WeightBudget::Kind::kContent));
+}
+
+absl::StatusOr<std::vector<NamedTensor>> VersionBuilder::LoadInto(const std::vector<StoredTensor>& tensors,
+                                                                  const WeightVersion& near,
+                                                                  WeightBudget::Reservation& room) const {
+  std::vector<NamedTensor> resident;
+  resident.reserve(tensors.size());
+  for (const StoredTensor& tensor : tensors) {
+    auto loaded = LoadOne(tensor, near, /*lazily=*/false, room);
+    if (!loaded.ok()) return loaded.status();
+    resident.push_back(*std::move(loaded));
+  }
+  return resident;
+}
+
+absl::StatusOr<NamedTensor> VersionBuilder::LoadOne(const StoredTensor& tensor, const WeightVersion& near, bool lazily,
+                                                    WeightBudget::Reservation& room) const {
   const NamedTensor* there = near.Find(tensor.name);
   if (there != nullptr && there->tensor->resident() && there->stored && there->stored->digest == tensor.digest &&
       there->tensor->type() == tensor.type) {
     return NamedTensor{tensor.name, tensor.version, there->tensor, there->stored};
   }
-  auto reserved = context_.budget->Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent);
+  auto reserved = context_.budget->Reserve(tensor.type.bytes(), WeightBudget::Kind::kContent, room);
   if (!reserved.ok()) return reserved.status();
   auto memory = context_.memory->Allocate(static_cast<size_t>(tensor.type.bytes().value()));
   if (!memory.ok()) return memory.status();

@@ -107,11 +107,23 @@ class VersionBuilder {
   absl::StatusOr<std::vector<NamedTensor>> Load(const std::vector<StoredTensor>& tensors, const WeightVersion& near,
                                                 bool lazily = false) const;
 
+  // ---- In place: tensors that are read in once those they replace have gone
+  // Bytes that `next`, of whose tensors the `absent` ones are to be read in, will take beyond what its base gives back.
+  static Bytes Growth(const std::vector<StoredTensor>& absent, const WeightVersion& next);
+  // Room for that, while the base is still there: RESOURCE_EXHAUSTED, reason WEIGHT_MEMORY, names the model.
+  absl::StatusOr<WeightBudget::Reservation> ReserveGrowth(const std::string& model, Bytes growth) const;
+  // Makes `room` large enough for the tensors, whose predecessors are there still, or have just gone.
+  void ReserveAhead(const std::vector<StoredTensor>& absent, WeightBudget::Reservation& room) const;
+  // As Load, into `room`.
+  absl::StatusOr<std::vector<NamedTensor>> LoadInto(const std::vector<StoredTensor>& tensors, const WeightVersion& near,
+                                                    WeightBudget::Reservation& room) const;
+
   // Makes the layouts of tensors that were loaded lazily.
   void Prepare(const WeightVersion& version) const;
 
  private:
-  absl::StatusOr<NamedTensor> LoadOne(const StoredTensor& tensor, const WeightVersion& near, bool lazily) const;
+  absl::StatusOr<NamedTensor> LoadOne(const StoredTensor& tensor, const WeightVersion& near, bool lazily,
+                                      WeightBudget::Reservation& room) const;
 
   const Context context_;
 };

@@ -47,6 +47,12 @@ absl::StatusOr<WeightBudget::Reservation> WeightBudget::Reserve(Bytes bytes, Kin
   return Reservation(this, bytes, static_cast<int>(kind));
 }
 
+WeightBudget::Reservation WeightBudget::ReserveAhead(Bytes bytes, Kind kind) {
+  reserved_.fetch_add(bytes.value(), std::memory_order_relaxed);
+  by_kind_[static_cast<size_t>(kind)].fetch_add(bytes.value(), std::memory_order_relaxed);
+  return Reservation(this, bytes, static_cast<int>(kind));
+}
+
 absl::StatusOr<WeightBudget::Reservation> WeightBudget::Reserve(Bytes bytes, Kind kind, Reservation& room) {
   const int64_t taken = std::min(bytes, room.bytes_).value();
   auto reserved = Reserve(Bytes(bytes.value() - taken), kind);

@@ -52,6 +52,10 @@ class WeightBudget {
   // The same, but what `room` has, of whatever kind, is taken from there first. On an error `room` is as it was.
   absl::StatusOr<Reservation> Reserve(Bytes bytes, Kind kind, Reservation& room);
 
+  // Reserves even beyond the limit, for what takes the place of bytes that are about to be given back: nobody else can
+  // have them then.
+  Reservation ReserveAhead(Bytes bytes, Kind kind);
+
   // What is asked, under no lock, when a reservation does not fit: true when it has given something back. To be set
   // before the budget is used.
   void SetPressure(std::function<bool()> pressure) { pressure_ = std::move(pressure); }

@@ -655,6 +655,11 @@ void Weights::RestoreUpdate(const StoredUpdate& stored, std::vector<std::string>
                             StoredBytes{t.where.blob, t.where.offset, t.digest}});
     }
     prepared.next = base->With(std::move(change));
+    if (stored.in_place) {
+      auto growth = builder_.ReserveGrowth(stored.model, VersionBuilder::Growth(prepared.absent, *prepared.next));
+      if (!growth.ok()) return growth.status();
+      prepared.growth = std::make_shared<WeightBudget::Reservation>(*std::move(growth));
+    }
     return Update::Restored(updates_.context(), stored, manifest->label, std::move(prepared));
   };
   auto update = restore();

@@ -109,6 +109,20 @@ TEST(WeightBudgetTest, RoomThatWasReservedBeforeIsTakenFirst) {
   EXPECT_FALSE(budget.Reserve(Bytes(1), Kind::kLayout).ok());
 }
 
+TEST(WeightBudgetTest, WhatIsReservedAheadKeepsOthersOutUntilRoomIsGivenBack) {
+  WeightBudget budget(Bytes(100));
+  auto old = budget.Reserve(Bytes(80), Kind::kContent);
+  ASSERT_TRUE(old.ok());
+  auto ahead = budget.ReserveAhead(Bytes(80), Kind::kContent);
+  EXPECT_EQ(ahead.bytes(), Bytes(80));
+  EXPECT_FALSE(budget.Reserve(Bytes(1), Kind::kContent).ok());
+  EXPECT_TRUE(budget.Reserve(Bytes(80), Kind::kContent, ahead).ok()) << "what is ours is ours";
+  ahead = budget.ReserveAhead(Bytes(80), Kind::kContent);
+  *old = WeightBudget::Reservation();
+  EXPECT_FALSE(budget.Reserve(Bytes(21), Kind::kContent).ok());
+  EXPECT_TRUE(budget.Reserve(Bytes(20), Kind::kContent).ok());
+}
+
 TEST(WeightBudgetTest, ReservationsAddUp) {
   WeightBudget budget(Bytes(100));
   {
