@@ -41,14 +41,6 @@ void InitC(const Wave& wave, std::string& c) {
   }
 }
 
-// About how long one thread takes for a wave: 100 Gflop/s, or 10 GB/s of weights.
-Duration RoughTime(const Wave& wave) {
-  const double weights = static_cast<double>(wave.grid.n) * static_cast<double>(wave.k);
-  const double seconds = std::max(2.0 * static_cast<double>(wave.grid.m) * weights / 100e9,
-                                  weights * static_cast<double>(kernels::SizeOf(wave.dtype)) / 10e9);
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(seconds, 1.0)));
-}
-
 // The L2 model replays at some 50 ns a touch. Allowing one touch for each 2^18 flops keeps that below a
 // hundredth of the time the flops themselves take; what is too fine-grained for it has no reading.
 std::optional<Reading> L2Hit(const Wave& wave, int64_t l2_bytes) {
@@ -126,6 +118,14 @@ EffectiveSpec CpuDevice::Plan(const Wave& wave) const {
     downgrade("spec.tmem_layout", "columns, phases, double_buffer", "none", "processors have no tensor memory");
   }
   return e;
+}
+
+// On one thread: 100 Gflop/s, or 10 GB/s of weights; those that come with the wave are packed first.
+Duration CpuDevice::RoughTime(const Wave& wave) const {
+  const double weights = static_cast<double>(wave.grid.n) * static_cast<double>(wave.k);
+  const double bytes = weights * static_cast<double>(kernels::SizeOf(wave.dtype)) * (wave.w ? 4.0 : 1.0);
+  const double seconds = std::max(2.0 * static_cast<double>(wave.grid.m) * weights / 100e9, bytes / 10e9);
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::min(seconds, 1.0)));
 }
 
 Bytes CpuDevice::WorkingBytes(const Wave& wave) const {

@@ -38,6 +38,7 @@ class CpuDevice final : public Device {
   absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
                        WeightBudget::Reservation room) override;
   EffectiveSpec Plan(const Wave& wave) const override;
+  Duration RoughTime(const Wave& wave) const override;
   Bytes WorkingBytes(const Wave& wave) const override;
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
                                  std::string& c) override;

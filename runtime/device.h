@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/dtype.h"
+#include "runtime/clock.h"
 #include "runtime/tensor.h"
 #include "runtime/wave.h"
 #include "runtime/weight_budget.h"
@@ -65,6 +66,9 @@ class Device {
 
   // What Run would execute. Pure.
   virtual EffectiveSpec Plan(const Wave& wave) const = 0;
+
+  // About how long Run takes where nothing else runs. Pure. A device that can't tell says Duration::max().
+  virtual Duration RoughTime(const Wave& /*wave*/) const { return Duration::max(); }
 
   // What Run will allocate for copies of operands in layouts of its own, which can be many times their size. Pure;
   // saturates.

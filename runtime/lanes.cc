@@ -95,6 +95,13 @@ void Lanes::LaneLoop() {
   }
 }
 
+bool Lanes::TryRunHere(const WaveJobPtr& job) {
+  if (!queue_.TryBorrowLane(job)) return false;
+  Begin(job);
+  queue_.ReturnLane();
+  return true;
+}
+
 void Lanes::Begin(const WaveJobPtr& job) {
   if (absl::Status status = MayGoOn(*job, *clock_, /*started=*/false); !status.ok()) {
     if (job->needs_prefetch) queue_.EndPrefetch();

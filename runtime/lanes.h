@@ -42,6 +42,10 @@ class Lanes {
   int count() const { return lanes_; }
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
+  // Runs `job` on this thread, on behalf of a lane that has nothing to do; it has ended, callback and all, when this
+  // returns true. False: nothing has happened.
+  bool TryRunHere(const WaveJobPtr& job);
+
   // Ends a job that never ran with `why`. The caller must own it: it came out of the queue.
   void Drop(const WaveJobPtr& job, const absl::Status& why);
 

@@ -112,6 +112,9 @@ absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCal
   if (job->wave.deadline) {
     job->deadline_alarm = clock_->SetAlarm(*job->wave.deadline, [this, ticket = WaveTicket(job)] { Expire(ticket); });
   }
+  const bool small = options_.run_here_below > Duration(0) && !job->needs_prefetch &&
+                     lanes_.device().RoughTime(job->wave) <= options_.run_here_below;
+  if (small && lanes_.TryRunHere(job)) return WaveTicket(job);
   if (absl::Status status = lanes_.queue().Push(job); !status.ok()) {
     clock_->CancelAlarm(job->deadline_alarm);
     Forget(job);

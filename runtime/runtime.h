@@ -37,6 +37,8 @@ struct RuntimeOptions {
   bool lenient_shapes = false;
   WeightsOptions weights;
   int lanes = 1;  // Waves run at once on a device.
+  // Waves that take at most about this long run on the thread that submits them while a lane is idle. 0: none.
+  Duration run_here_below{0};
 };
 
 // What a runtime works with; all of it outlives the runtime.
@@ -77,9 +79,10 @@ class Runtime {
   };
   absl::StatusOr<Preview> Validate(const WaveRequest& request) const;
 
-  // Admits a wave; `done` then gets its end, exactly once. On an error nothing was admitted and `done` is not
-  // called. Errors: those of WaveValidator; NOT_FOUND MODEL_NOT_FOUND; ALREADY_EXISTS WAVE_ID_IN_FLIGHT;
-  // RESOURCE_EXHAUSTED QUEUE_FULL; DEADLINE_EXCEEDED; UNAVAILABLE DRAINING.
+  // Admits a wave; `done` then gets its end, exactly once; a short wave may have ended, `done` and all, before this
+  // returns. On an error nothing was admitted and `done` is not called. Errors: those of WaveValidator; NOT_FOUND
+  // MODEL_NOT_FOUND; ALREADY_EXISTS WAVE_ID_IN_FLIGHT; RESOURCE_EXHAUSTED QUEUE_FULL; DEADLINE_EXCEEDED; UNAVAILABLE
+  // DRAINING.
   using WaveTicket = std::weak_ptr<WaveJob>;
   absl::StatusOr<WaveTicket> Submit(WaveRequest request, WaveCallback done);
 

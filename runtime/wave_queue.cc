@@ -41,15 +41,37 @@ absl::Status WaveQueue::Push(const WaveJobPtr& job) {
   return absl::OkStatus();
 }
 
+bool WaveQueue::TryBorrowLane(const WaveJobPtr& job) {
+  MutexLock lock(mu_);
+  const int64_t bytes = job->wave.held_bytes.value();
+  if (closed_ || !waiting_.empty() || !ready_.empty() || idle_.load(std::memory_order_relaxed) <= borrowed_ ||
+      bytes > max_bytes_.value() - bytes_ || job->model->held_back()) {
+    return false;
+  }
+  bytes_ += bytes;
+  ++borrowed_;
+  return true;
+}
+
+void WaveQueue::ReturnLane() {
+  MutexLock lock(mu_);
+  --borrowed_;
+  if (!waiting_.empty() || !ready_.empty()) lanes_.NotifyOne();
+}
+
 WaveJobPtr WaveQueue::Pop() {
   MutexLock lock(mu_);
   while (true) {
-    if (!ready_.empty()) {
+    // One of the idle lanes is this one.
+    const bool borrowed = borrowed_ > idle_.load(std::memory_order_relaxed);
+    if (!ready_.empty() && !borrowed) {
       WaveJobPtr job = std::move(ready_.front());
       ready_.pop_front();
       return job;
     }
-    if (WaveJobPtr job = TakeLocked(/*needs_prefetch=*/false)) return job;
+    if (!borrowed) {
+      if (WaveJobPtr job = TakeLocked(/*needs_prefetch=*/false)) return job;
+    }
     if (closed_ && waiting_.empty() && prefetching_ == 0) return nullptr;
     idle_.fetch_add(1, std::memory_order_relaxed);
     lanes_.Wait(mu_);

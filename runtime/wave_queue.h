@@ -6,9 +6,13 @@
 // Highest priority first, then earliest deadline, then arrival. Waves of a model that holds them back for a
 // swap are passed over and keep their place. Thread-safe.
 //
+// Whoever brings a short wave may run it itself, in the place of a lane that has nothing to do (TryBorrowLane): to hand
+// it over would take longer than to run it.
+//
 // Invariants:
 //  1. A job is in the queue at most once, and whoever gets it out (Pop or Remove) owns its end.
 //  2. At most max_waves jobs wait, holding with the running ones at most max_bytes.
+//  3. Lanes that have taken a job and lanes that are borrowed are never more than there are lanes.
 #ifndef BWRT_RUNTIME_WAVE_QUEUE_H_
 #define BWRT_RUNTIME_WAVE_QUEUE_H_
 
@@ -31,6 +35,11 @@ class WaveQueue {
 
   // RESOURCE_EXHAUSTED, reason QUEUE_FULL, or UNAVAILABLE, reason DRAINING, once closed.
   absl::Status Push(const WaveJobPtr& job);
+
+  // True: `job` is admitted, and the caller runs it on a lane's behalf and then calls ReturnLane. False: nothing has
+  // happened, as no lane is idle, or others wait, or it could not start now, or would not be admitted: Push it.
+  bool TryBorrowLane(const WaveJobPtr& job);
+  void ReturnLane();
 
   // For lanes: blocks until a wave may go on after its prefetch, or one that needs none may start; null once the queue
   // is closed and no wave waits or is being prefetched.
@@ -62,7 +71,7 @@ class WaveQueue {
 
   size_t depth() const { return depth_.load(std::memory_order_relaxed); }
   // Whether a lane is blocked in Pop.
-  bool lane_idle() const { return idle_.load(std::memory_order_relaxed) > 0; }
+  bool lane_idle() const { return idle_.load(std::memory_order_relaxed) > 0; }  // Borrowed or not.
 
  private:
   struct Before {
@@ -84,6 +93,7 @@ class WaveQueue {
   CondVar prefetches_;  // and here the thread that starts prefetches.
   std::set<WaveJobPtr, Before> waiting_ ABSL_GUARDED_BY(mu_);
   std::deque<WaveJobPtr> ready_ ABSL_GUARDED_BY(mu_);
+  int borrowed_ ABSL_GUARDED_BY(mu_) = 0;  // Of the idle lanes.
   int prefetching_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

@@ -26,6 +26,9 @@
 namespace bwrt::server {
 namespace {
 
+// To hand a wave to a lane and be woken costs some 20 to 50 us where the lane's thread sleeps (tests/bench/README.md).
+constexpr runtime::Duration kRunHereBelow = std::chrono::microseconds(30);
+
 constexpr char kExecution[] = "bwrt.v1.Execution";
 constexpr char kWeights[] = "bwrt.v1.Weights";
 constexpr char kTelemetry[] = "bwrt.v1.Telemetry";
@@ -131,6 +134,7 @@ absl::Status Daemon::StartRuntime() {
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
   options.lanes = one_each(flags_.waves.lanes, kMaxLanes);
+  options.run_here_below = kRunHereBelow;
   options.weights.swaps.allow_when_idle = flags_.weights.allow_when_idle;
   options.weights.swaps.max_hold = flags_.weights.max_hold;
   options.weights.swaps.max_pause = flags_.weights.max_pause;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "runtime/state/state_store.h"
 #include "tests/runtime/runtime_fixture.h"
 #include "tests/support/crash_files.h"
@@ -69,6 +70,51 @@ TEST_F(RuntimeTest, AWaveMayBringItsOwnWeights) {
   EXPECT_EQ(result->version, Version(0));
   EXPECT_EQ(result->c.substr(0, 4), "none");
   EXPECT_THAT(observer_.extent_pages(), IsEmpty());
+}
+
+TEST_F(RuntimeTest, AShortWaveRunsOnTheThreadThatBringsIt) {
+  RuntimeOptions options = Options();
+  options.run_here_below = milliseconds(1);
+  Create(options);
+  ASSERT_TRUE(Swapped(Weights("AAAA")).ok());
+  // Whether the wave's callback runs on this thread, before Submit returns, as soon as the lane is idle.
+  const auto runs_here = [&](const std::string& id) {
+    bool ended = false;
+    std::thread::id thread;
+    OneShot<bool> done;
+    const auto ticket = runtime_->Submit(Wave(id).WTensor("w").Build(),
+                                         [&](const runtime::Wave&, const absl::StatusOr<WaveResult>& result) {
+                                           EXPECT_TRUE(result.ok()) << result.status();
+                                           thread = std::this_thread::get_id();
+                                           ended = true;
+                                           done.Set(true);
+                                         });
+    EXPECT_TRUE(ticket.ok());
+    const bool here = ended && thread == std::this_thread::get_id();
+    done.Get();
+    return here;
+  };
+  EXPECT_FALSE(runs_here("unknown")) << "a device that can't tell how long";
+  device_->SayRoughTime(milliseconds(2));
+  EXPECT_FALSE(runs_here("long"));
+  device_->SayRoughTime(milliseconds(1));
+  int tries = 0;
+  while (!runs_here(absl::StrCat("short", tries))) {  // Until the lane has fallen asleep.
+    ASSERT_LT(++tries, 100000);
+  }
+  EXPECT_EQ(observer_.waves().back().outcome, WaveOutcome::kOk);
+
+  // While the lane is busy, the next wave waits for it.
+  device_->Hold();
+  device_->SayRoughTime(milliseconds(2));
+  WaveRun& busy = Submit(Wave("busy").WTensor("w").Tokens(0, 2));
+  device_->AdvanceTo("busy", 0);
+  device_->SayRoughTime(milliseconds(1));
+  WaveRun& next = Submit(Wave("next").WTensor("w"));
+  EXPECT_EQ(runtime_->GetGauges().queue_depth, 1);
+  device_->Release();
+  EXPECT_TRUE(busy.end.Get().ok());
+  EXPECT_TRUE(next.end.Get().ok());
 }
 
 TEST_F(RuntimeTest, EachWaveRunsWithTheVersionItStartedWith) {

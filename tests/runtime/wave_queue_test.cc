@@ -309,5 +309,58 @@ TEST_F(WaveQueueTest, RemovingTheLastOfAClosedQueueSendsWaitingLanesHome) {
   for (std::thread& lane : lanes) lane.join();
 }
 
+// Blocks in Pop as a lane does.
+class IdleLane {
+ public:
+  explicit IdleLane(WaveQueue& queue) : queue_(queue), thread_([this] { popped_.Set(queue_.Pop()); }) {
+    while (!queue_.lane_idle()) std::this_thread::yield();
+  }
+  ~IdleLane() { thread_.join(); }
+  WaveJobPtr Popped() { return popped_.Get(); }
+
+ private:
+  WaveQueue& queue_;
+  OneShot<WaveJobPtr> popped_;
+  std::thread thread_;
+};
+
+TEST_F(WaveQueueTest, AnIdleLaneCanBeBorrowedOnce) {
+  EXPECT_FALSE(queue_.TryBorrowLane(Job())) << "no lane is idle";
+  IdleLane lane(queue_);
+  ASSERT_TRUE(queue_.TryBorrowLane(Job()));
+  EXPECT_FALSE(queue_.TryBorrowLane(Job()));
+  const WaveJobPtr waits = Pushed();
+  EXPECT_EQ(queue_.depth(), 1u) << "its lane is borrowed";
+  queue_.ReturnLane();
+  EXPECT_EQ(lane.Popped(), waits);
+}
+
+TEST_F(WaveQueueTest, WhatComesBehindOthersBorrowsNothing) {
+  const auto lease = HoldBack(model_);
+  const WaveJobPtr held = Pushed();
+  IdleLane lane(queue_);
+  EXPECT_FALSE(queue_.TryBorrowLane(Job(MakeModel("other")))) << "another wave waits";
+  EXPECT_TRUE(queue_.Remove(held));
+  EXPECT_FALSE(queue_.TryBorrowLane(Job())) << "its model holds waves back";
+  EXPECT_TRUE(queue_.TryBorrowLane(Job(MakeModel("other"))));
+  queue_.ReturnLane();
+  queue_.Close();
+  EXPECT_FALSE(queue_.TryBorrowLane(Job(MakeModel("other")))) << "closed";
+  EXPECT_EQ(lane.Popped(), nullptr);
+}
+
+TEST_F(WaveQueueTest, ABorrowedLanesWaveCountsItsBytes) {
+  WaveQueue queue(10, Bytes(100));
+  IdleLane lane(queue);
+  EXPECT_FALSE(queue.TryBorrowLane(Job({.bytes = 101})));
+  const WaveJobPtr job = Job({.bytes = 60});
+  ASSERT_TRUE(queue.TryBorrowLane(job));
+  EXPECT_FALSE(queue.Push(Job({.bytes = 41})).ok());
+  queue.Release(*job);
+  queue.ReturnLane();
+  ASSERT_TRUE(queue.Push(Job({.bytes = 100})).ok());
+  EXPECT_NE(lane.Popped(), nullptr);
+}
+
 }  // namespace
 }  // namespace bwrt::runtime

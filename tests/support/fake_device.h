@@ -73,6 +73,8 @@ class FakeDevice final : public Device {
 
   // ---- The test's side
 
+  // What the device says a wave takes; it knows nothing before.
+  void SayRoughTime(Duration time) { rough_time_.store(time.count()); }
   // From now on waves stop in every token.
   void Hold() {
     MutexLock lock(mu_);
@@ -172,6 +174,7 @@ class FakeDevice final : public Device {
   }
 
   Bytes WorkingBytes(const Wave& /*wave*/) const override { return Bytes(0); }
+  Duration RoughTime(const Wave& /*wave*/) const override { return Duration(rough_time_.load()); }
   EffectiveSpec Plan(const Wave& wave) const override {
     EffectiveSpec effective;
     effective.device = info_.name;
@@ -207,6 +210,8 @@ class FakeDevice final : public Device {
   }
 
  private:
+  std::atomic<int64_t> rough_time_{Duration::max().count()};
+
   struct Gate {
     int64_t token = -1;  // That the wave is in; -1 before it begins.
     int64_t until = 0;   // It may go on until it is in this one.
