@@ -56,6 +56,34 @@ system_libs = repository_rule(
     local = True,
 )
 
+_PEER_FILES = {
+    "libdnnl-dev": "/usr/include/oneapi/dnnl/dnnl.hpp",
+    "libopenblas-pthread-dev": "/usr/lib/%s/openblas-pthread/libopenblas.so",
+}
+
+def _peer_libs_impl(repository_ctx):
+    # Fetched by what benchmarks against these libraries only, so the daemon builds without them.
+    triplet = repository_ctx.execute(["gcc", "-print-multiarch"]).stdout.strip()
+    missing = [
+        package
+        for package, path in _PEER_FILES.items()
+        if not repository_ctx.path(path.replace("%s", triplet)).exists
+    ]
+    if missing:
+        fail("missing Debian packages (./dev bench gemm installs them): " + " ".join(missing))
+    repository_ctx.template(
+        "BUILD.bazel",
+        Label("//bazel:peers.BUILD.tpl"),
+        {"%{OPENBLAS}": "/usr/lib/" + triplet + "/openblas-pthread"},
+    )
+
+peer_libs = repository_rule(
+    implementation = _peer_libs_impl,
+    configure = True,
+    doc = "Libraries that benchmarks measure ours against; the targets are in peers.BUILD.tpl.",
+    local = True,
+)
+
 def _clang_toolchain_impl(repository_ctx):
     # Fetched by --config=fuzz only, so other builds do without clang.
     clang = repository_ctx.which("clang-14")

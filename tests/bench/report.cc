@@ -1,5 +1,7 @@
 #include "tests/bench/report.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -16,6 +18,13 @@ void Report::AddTo(const std::string& group, const std::string& key, double valu
   rows_.push_back({absl::StrCat(group, " ", key), value, unit, target});
 }
 
+void Report::AddItem(const std::string& list, nlohmann::ordered_json item, const std::string& line) {
+  json_[list].push_back(std::move(item));
+  auto at = std::find_if(lists_.begin(), lists_.end(), [&](const List& known) { return known.name == list; });
+  if (at == lists_.end()) at = lists_.insert(lists_.end(), {list, {}});
+  at->lines.push_back(line);
+}
+
 std::string Report::Table() const {
   std::string table = absl::StrFormat("%-40s %12s %-6s %s\n", "figure", "measured", "unit", "target");
   for (const Row& row : rows_) {
@@ -30,6 +39,10 @@ std::string Report::Table() const {
     }
     absl::StrAppend(&table, absl::StrFormat("%-40s %12.4g %-6s %s%s\n", row.name, row.value, row.unit, target,
                                             met ? "" : "  MISSED"));
+  }
+  for (const List& list : lists_) {
+    absl::StrAppend(&table, "\n", list.name, "\n");
+    for (const std::string& line : list.lines) absl::StrAppend(&table, line, "\n");
   }
   return table;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bwrt::bench {
@@ -23,7 +24,10 @@ class Report {
   // Within the object `group`.
   void AddTo(const std::string& group, const std::string& key, double value, const std::string& unit,
              const Target& target = {});
-  void Note(const std::string& key, const std::string& text) { json_[key] = text; }
+  // What the table does not show.
+  void Note(const std::string& key, nlohmann::ordered_json value) { json_[key] = std::move(value); }
+  // One measurement of many: appended to the array `list`. The table shows it as `line`, below its figures.
+  void AddItem(const std::string& list, nlohmann::ordered_json item, const std::string& line);
 
   std::string Table() const;
   std::string Json() const { return json_.dump(); }
@@ -36,7 +40,12 @@ class Report {
     Target target;
   };
   nlohmann::ordered_json json_ = nlohmann::ordered_json::object();
+  struct List {
+    std::string name;
+    std::vector<std::string> lines;
+  };
   std::vector<Row> rows_;
+  std::vector<List> lists_;  // In the order of their first items.
 };
 
 }  // namespace bwrt::bench

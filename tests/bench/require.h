@@ -2,8 +2,6 @@
 #ifndef BWRT_TESTS_BENCH_REQUIRE_H_
 #define BWRT_TESTS_BENCH_REQUIRE_H_
 
-#include <grpcpp/support/status.h>
-
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -19,7 +17,11 @@ inline void Require(bool condition, const std::string& what) {
 
 inline void Require(const absl::Status& status) { Require(status.ok(), status.ToString()); }
 
-inline void Require(const grpc::Status& status) { Require(status.ok(), status.error_message()); }
+// Of gRPC, whose headers the benchmarks without it do without.
+template <typename Status>
+auto Require(const Status& status) -> decltype(status.error_message(), void()) {
+  Require(status.ok(), status.error_message());
+}
 
 template <typename T>
 T Require(absl::StatusOr<T> value) {
