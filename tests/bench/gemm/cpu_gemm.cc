@@ -53,11 +53,12 @@ runtime::Wave MakeWave(const GemmShape& shape, const std::byte* a,
 
 }  // namespace
 
-// The one place that knows how the device is made. It runs a wave's tiles on the calling thread, whatever `threads` is.
-CpuEngine::CpuEngine(const kernels::CpuInfo& cpu, int /*threads*/)
+// The one place that knows how the device is made: as the daemon does.
+CpuEngine::CpuEngine(const kernels::CpuInfo& cpu, int threads)
     : budget_(runtime::Bytes(kUnlimited)),
       memory_(/*kept_limit=*/0),
-      device_(Require(runtime::CpuDevice::Create(cpu, &clock_))) {}
+      device_(Require(runtime::CpuDevice::Create(
+          cpu, &clock_, {.threads = threads, .worth_sharing = runtime::CpuOptions().worth_sharing}))) {}
 
 CpuEngine::Tensors CpuEngine::Upload(const GemmShape& shape, const std::byte* w, int copies) {
   Tensors tensors;
@@ -68,7 +69,7 @@ CpuEngine::Tensors CpuEngine::Upload(const GemmShape& shape, const std::byte* w,
     tensor.data = Require(memory_.Allocate(static_cast<size_t>(shape.weight_bytes())));
     std::memcpy(tensor.data.data(), w, tensor.data.size());
     tensors.push_back(Require(device_->Upload(std::move(tensor), budget_)));
-    Require(device_->Prepare(*tensors.back(), /*predecessor=*/nullptr));
+    Require(device_->Prepare(*tensors.back(), /*predecessor=*/nullptr, {}));
   }
   return tensors;
 }
