@@ -15,7 +15,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <set>
+#include <functional>
+
+#include "absl/container/inlined_vector.h"
 
 namespace bwrt::runtime {
 
@@ -43,12 +45,13 @@ class TokenClock {
   void Finish(int64_t token) {
     Start(token);
     if (token != unfinished_) {
-      if (token > unfinished_) finished_early_.insert(token);
+      const auto at = std::lower_bound(finished_early_.begin(), finished_early_.end(), token, std::greater<>());
+      if (token > unfinished_ && (at == finished_early_.end() || *at != token)) finished_early_.insert(at, token);
       return;
     }
     ++unfinished_;
-    while (!finished_early_.empty() && *finished_early_.begin() == unfinished_) {
-      finished_early_.erase(finished_early_.begin());
+    while (!finished_early_.empty() && finished_early_.back() == unfinished_) {
+      finished_early_.pop_back();
       ++unfinished_;
     }
   }
@@ -61,7 +64,9 @@ class TokenClock {
   int64_t last_;
   int64_t hi_ = 0;
   int64_t unfinished_ = 0;            // last_ + 1 once everything has finished.
-  std::set<int64_t> finished_early_;  // Finished tokens above unfinished_: at most one a worker.
+  // Finished tokens above unfinished_, falling: few, but for prefetches that wait for an early one. Inline, as it
+  // changes under the lock that waves and swaps share.
+  absl::InlinedVector<int64_t, 8> finished_early_;
 };
 
 }  // namespace bwrt::runtime

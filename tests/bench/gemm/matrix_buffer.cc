@@ -15,15 +15,15 @@ namespace {
 constexpr int64_t kTile = 128;
 
 kernels::AlignedBuffer Allocate(int64_t bytes) {
-  std::optional<kernels::AlignedBuffer> buffer = kernels::AlignedBuffer::Allocate((bytes + 3) / 4);
+  std::optional<kernels::AlignedBuffer> buffer = kernels::AlignedBuffer::Allocate(bytes);
   if (!buffer) throw std::bad_alloc();
   return *std::move(buffer);
 }
 
 }  // namespace
 
-MatrixBuffer::MatrixBuffer(int64_t bytes) : bytes_(bytes), floats_(Allocate(bytes)) {
-  std::memset(floats_.data(), 0, static_cast<size_t>(floats_.size()) * sizeof(float));
+MatrixBuffer::MatrixBuffer(int64_t bytes) : buffer_(Allocate(bytes)) {
+  std::memset(buffer_.data(), 0, static_cast<size_t>(buffer_.size()));
 }
 
 MatrixBuffer MatrixBuffer::Random(kernels::DType dtype, int64_t rows, int64_t cols, uint64_t seed) {

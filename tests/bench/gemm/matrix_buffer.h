@@ -20,13 +20,12 @@ class MatrixBuffer {
   // Uniform values in [-1, 1), rounded to `dtype`; the same ones for the same seed.
   static MatrixBuffer Random(kernels::DType dtype, int64_t rows, int64_t cols, uint64_t seed);
 
-  std::byte* data() { return reinterpret_cast<std::byte*>(floats_.data()); }
-  const std::byte* data() const { return reinterpret_cast<const std::byte*>(floats_.data()); }
-  int64_t bytes() const { return bytes_; }
+  std::byte* data() { return buffer_.data(); }
+  const std::byte* data() const { return buffer_.data(); }
+  int64_t bytes() const { return buffer_.size(); }
 
  private:
-  int64_t bytes_;
-  kernels::AlignedBuffer floats_;
+  kernels::AlignedBuffer buffer_;
 };
 
 // The largest ||got - want|| / ||want|| (Frobenius) of all 128 x 128 tiles of two [m, n] matrices: a tile that is wrong
