@@ -29,6 +29,7 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
   AddSubmitCommand(app, context);
   AddReplayCommand(app, context);
   AddExplainCommand(app, context);
+  AddVerifyCommand(app, context);
   AddWeightsCommands(app, context);
   AddWatchCommands(app, context);
   AddPagesCommand(app, context);

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "client/dtype.h"
 #include "client/operands.h"
+#include "client/patient_submit.h"
 #include "client/reference.h"
 #include "client/status.h"
 
@@ -21,18 +22,6 @@ namespace bwrt::client {
 namespace {
 
 constexpr size_t kMaxFailures = 10;
-
-// Waits out a full queue, as the daemon asks, while the wave's time lasts.
-absl::StatusOr<v1::WaveResult> Submit(Client& client, const v1::SubmitWaveRequest& request, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
-  for (;;) {
-    auto result = client.SubmitWave(request, {.timeout = deadline - absl::Now()});
-    if (result.ok() || !absl::IsResourceExhausted(result.status())) return result;
-    const auto delay = DetailsOf(result.status()).retry_delay;
-    if (!delay.has_value() || absl::Now() + *delay >= deadline) return result;
-    absl::SleepFor(std::max(*delay, absl::Milliseconds(1)));
-  }
-}
 
 // One run of a plan; the workers share it.
 class Run {
@@ -83,7 +72,7 @@ class Run {
     const PlannedWave& wave = plan_.waves[index];
     auto request = MakeReplayRequest(wave, index, options_);
     if (!request.ok()) return request.status();
-    const auto result = Submit(client_, *request, options_.timeout);
+    const auto result = SubmitPatiently(client_, *request, options_.timeout);
     if (!result.ok()) return result.status();
     const uint64_t tiles = TilesRun(*result);
     {

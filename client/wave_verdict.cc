@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -41,8 +42,9 @@ Verdict WaveOracle::Judge(const v1::WaveResult& result) const {
   if (verdict.ok() && request_.required_version() != 0) {
     verdict.mismatch = Differs("version", result.version(), request_.required_version());
   }
-  JudgeC(result.c(), &verdict);
-  return verdict;
+  Verdict of_c = JudgeC(result.c());
+  if (!verdict.ok()) of_c.mismatch = std::move(verdict.mismatch);
+  return of_c;
 }
 
 Verdict WaveOracle::Judge(const v1::ValidateWaveResponse& response) const {
@@ -79,54 +81,112 @@ std::string WaveOracle::JudgeReport(const v1::EffectiveSpec& effective, const v1
   });
 }
 
-void WaveOracle::JudgeC(const std::string& c, Verdict* verdict) const {
-  const auto say = [&](std::string mismatch) {
-    if (verdict->ok()) verdict->mismatch = std::move(mismatch);
-  };
-  if (c.size() != start_.size()) return say(absl::StrCat("c has ", c.size(), " bytes, want ", start_.size()));
-  const int64_t n = request_.n(), size = DTypeBytes(c_dtype_);
-  for (int64_t i = 0; i < static_cast<int64_t>(c.size()) / size; ++i) {
-    const int64_t row = i / c_stride_, column = i % c_stride_;
-    if (column < n && computed_[static_cast<size_t>(row * n + column)]) continue;
-    const auto at = static_cast<size_t>(i * size), count = static_cast<size_t>(size);
-    if (std::memcmp(&c[at], &start_[at], count) == 0) continue;
-    say(absl::StrCat("c at row ", row, ", column ", column, column < n ? " (in a skipped tile)" : " (in a gap)",
-                     " must stay ", absl::BytesToHexString(start_.substr(at, count)), ", but is ",
-                     absl::BytesToHexString(c.substr(at, count))));
-    break;
-  }
-
-  const auto got = DecodeElements(c_dtype_, c);
-  if (!got.ok()) return say(got.status().ToString());
-  for (size_t t = 0; t < schedule_.order.size(); ++t) {
-    const ScheduledTile& tile = schedule_.order[t];
-    if (tile.dropped) continue;
-    const int64_t row_end = std::min((tile.m + 1) * request_.spec().bm(), request_.m());
-    const int64_t column_begin = tile.n * request_.spec().bn();
-    const int64_t column_end = std::min<int64_t>(column_begin + request_.spec().bn(), n);
-    double off = 0, norm = 0;
-    for (int64_t packed = tile.m * request_.spec().bm(); packed < row_end; ++packed) {
-      const int64_t row = schedule_.packed_rows[static_cast<size_t>(packed)];
-      for (int64_t column = column_begin; column < column_end; ++column) {
-        const double want = want_[static_cast<size_t>(row * n + column)];
-        const double difference = (*got)[static_cast<size_t>(row * c_stride_ + column)] - want;
-        off += difference * difference;
-        norm += want * want;
-      }
+std::string WaveOracle::WantedC() const {
+  std::string bytes = start_;
+  const auto size = static_cast<size_t>(DTypeBytes(c_dtype_));
+  std::string element;
+  for (int64_t row = part_.row_begin; row < part_.row_end; ++row) {
+    for (int64_t column = part_.column_begin; column < part_.column_end; ++column) {
+      const size_t at = IndexOf(row, column);
+      if (!computed_[at]) continue;
+      element.clear();
+      AppendElement(c_dtype_, static_cast<float>(want_[at]), &element);
+      std::memcpy(&bytes[static_cast<size_t>(row * c_stride_ + column) * size], element.data(), size);
     }
-    const double elements =
-        static_cast<double>((row_end - tile.m * request_.spec().bm()) * (column_end - column_begin));
-    const double against = std::max({std::sqrt(norm), scales_[t] / 4, SmallestNormal(c_dtype_) * std::sqrt(elements)});
-    double error = off == 0 ? 0 : std::sqrt(off) / against;
-    if (std::isnan(error)) error = std::numeric_limits<double>::infinity();  // A NaN that does not belong there.
-    if (error <= verdict->worst_rel_error) continue;
+  }
+  return bytes;
+}
+
+std::string WaveOracle::JudgedBytes(absl::string_view c) const {
+  if (judges_gaps_) return std::string(c);
+  const int64_t size = DTypeBytes(c_dtype_);
+  std::string bytes;
+  for (int64_t row = part_.row_begin; row < part_.row_end; ++row) {
+    absl::StrAppend(&bytes, c.substr(static_cast<size_t>((row * c_stride_ + part_.column_begin) * size),
+                                     static_cast<size_t>(part_.columns() * size)));
+  }
+  return bytes;
+}
+
+Verdict WaveOracle::JudgeC(const std::string& c) const {
+  Verdict verdict;
+  if (c.size() != start_.size()) {
+    verdict.mismatch = absl::StrCat("c has ", c.size(), " bytes, want ", start_.size());
+    return verdict;
+  }
+  JudgeUntouched(c, &verdict);
+  std::vector<double> got(want_.size());
+  const int64_t size = DTypeBytes(c_dtype_);
+  for (int64_t row = part_.row_begin; row < part_.row_end; ++row) {
+    const absl::string_view bytes(&c[static_cast<size_t>((row * c_stride_ + part_.column_begin) * size)],
+                                  static_cast<size_t>(part_.columns() * size));
+    const auto decoded = DecodeElements(c_dtype_, bytes);
+    if (!decoded.ok()) {
+      verdict.mismatch = std::string(decoded.status().message());
+      return verdict;
+    }
+    std::copy(decoded->begin(), decoded->end(), got.begin() + (row - part_.row_begin) * part_.columns());
+  }
+  for (size_t position = 0; position < schedule_.order.size(); ++position) JudgeTile(position, got, &verdict);
+  if (verdict.ok() && verdict.worst_rel_error > tolerance()) {
+    verdict.mismatch = absl::StrCat("tile (", verdict.worst_m, ",", verdict.worst_n, ") is off by ",
+                                    verdict.worst_rel_error, ", allowed ", tolerance());
+  }
+  return verdict;
+}
+
+void WaveOracle::JudgeUntouched(const std::string& c, Verdict* verdict) const {
+  const auto size = static_cast<size_t>(DTypeBytes(c_dtype_));
+  const int64_t n = request_.n();
+  for (int64_t row = part_.row_begin; row < part_.row_end; ++row) {
+    const bool gap = judges_gaps_ && row + 1 < request_.m();  // Nothing follows the last row.
+    const int64_t column_end = gap ? c_stride_ : part_.column_end;
+    for (int64_t column = part_.column_begin; column < column_end; ++column) {
+      if (column < n && computed_[IndexOf(row, column)]) continue;
+      const size_t at = static_cast<size_t>(row * c_stride_ + column) * size;
+      if (std::memcmp(&c[at], &start_[at], size) == 0) continue;
+      verdict->mismatch = absl::StrCat(
+          "c at row ", row, ", column ", column, column < n ? " (in a skipped tile)" : " (in a gap)", " must stay ",
+          absl::BytesToHexString(start_.substr(at, size)), ", but is ", absl::BytesToHexString(c.substr(at, size)));
+      verdict->first_difference = ElementIndex{row, column};
+      return;
+    }
+  }
+}
+
+void WaveOracle::JudgeTile(size_t position, const std::vector<double>& got, Verdict* verdict) const {
+  const ScheduledTile& tile = schedule_.order[position];
+  if (tile.dropped) return;
+  const TileElements elements = ElementsOf(tile);
+  if (elements.size() == 0) return;
+  double off = 0, norm = 0;
+  for (const int64_t row : elements.rows) {
+    for (int64_t column = elements.column_begin; column < elements.column_end; ++column) {
+      const size_t at = IndexOf(row, column);
+      const double difference = got[at] - want_[at];
+      off += difference * difference;
+      norm += want_[at] * want_[at];
+    }
+  }
+  const double count = std::sqrt(static_cast<double>(elements.size()));
+  const double against = std::max({std::sqrt(norm), scales_[position] / 4, SmallestNormal(c_dtype_) * count});
+  double error = off == 0 ? 0 : std::sqrt(off) / against;
+  if (std::isnan(error)) error = std::numeric_limits<double>::infinity();  // A NaN that does not belong there.
+  if (error > verdict->worst_rel_error) {
     verdict->worst_rel_error = error;
     verdict->worst_m = tile.m;
     verdict->worst_n = tile.n;
   }
-  if (verdict->worst_rel_error > tolerance()) {
-    say(absl::StrCat("tile (", verdict->worst_m, ",", verdict->worst_n, ") is off by ", verdict->worst_rel_error,
-                     ", allowed ", tolerance()));
+  if (error <= tolerance()) return;
+  // Were every element within its share, the tile would be within the tolerance.
+  const double share = tolerance() * against / count;
+  for (const int64_t row : elements.rows) {
+    for (int64_t column = elements.column_begin; column < elements.column_end; ++column) {
+      const size_t at = IndexOf(row, column);
+      if (std::abs(got[at] - want_[at]) <= share) continue;  // False for a NaN.
+      const ElementIndex index = {row, column};
+      if (!verdict->first_difference || index < *verdict->first_difference) verdict->first_difference = index;
+    }
   }
 }
 

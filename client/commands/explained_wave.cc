@@ -92,7 +92,7 @@ void FillDimensions(const ExplainFlags& flags, v1::SubmitWaveRequest* request) {
 
 }  // namespace
 
-absl::StatusOr<ExplainedWave> ReadExplainedWave(const ExplainFlags& flags) {
+absl::StatusOr<ExplainedWave> ReadSpecWave(const ExplainFlags& flags) {
   const auto text = ReadFile(flags.spec, kMaxFileBytes);
   if (!text.ok()) return text.status();
   const auto json = ParseJson(*text);
@@ -108,9 +108,15 @@ absl::StatusOr<ExplainedWave> ReadExplainedWave(const ExplainFlags& flags) {
                                         : FromJson(flags.spec, *text, &wave.request);
   if (!status.ok()) return status;
   FillDimensions(flags, &wave.request);
-  wave.request.clear_a();
-  wave.request.clear_w();
-  wave.request.clear_c();
+  return wave;
+}
+
+absl::StatusOr<ExplainedWave> ReadExplainedWave(const ExplainFlags& flags) {
+  auto wave = ReadSpecWave(flags);
+  if (!wave.ok()) return wave;
+  wave->request.clear_a();
+  wave->request.clear_w();
+  wave->request.clear_c();
   return wave;
 }
 

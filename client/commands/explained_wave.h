@@ -15,7 +15,6 @@ namespace bwrt::client {
 
 struct ExplainedWave {
   std::string name = {};  // Such as "windows[0].waves[2]".
-  // Without operands.
   v1::SubmitWaveRequest request = {};
   // Keys of a planner's wave that mean nothing here.
   std::vector<std::string> ignored_keys = {};
@@ -30,7 +29,11 @@ struct ExplainFlags {
   std::optional<int64_t> m = {}, n = {}, k = {};
 };
 
-// Reads a planner's waves, a SubmitWaveRequest or a WaveSpec, the last two in proto JSON. An error is the user's.
+// Reads a planner's waves, a SubmitWaveRequest or a WaveSpec, the last two in proto JSON. The wave comes without
+// operands. An error is the user's.
 absl::StatusOr<ExplainedWave> ReadExplainedWave(const ExplainFlags& flags);
+
+// As ReadExplainedWave, with the operands that a SubmitWaveRequest has.
+absl::StatusOr<ExplainedWave> ReadSpecWave(const ExplainFlags& flags);
 
 }  // namespace bwrt::client
