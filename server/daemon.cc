@@ -57,10 +57,12 @@ v1::Build BuildInfo() {
 
 }  // namespace
 
-Daemon::Daemon(Flags flags, runtime::Failpoints* failpoints) : flags_(std::move(flags)), failpoints_(failpoints) {}
+Daemon::Daemon(Flags flags, runtime::Failpoints* failpoints, DeviceDecorator decorate)
+    : flags_(std::move(flags)), failpoints_(failpoints), decorate_(std::move(decorate)) {}
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Failpoints* failpoints) {
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags), failpoints));
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Failpoints* failpoints,
+                                                      DeviceDecorator decorate) {
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags), failpoints, std::move(decorate)));
   const std::string& ready = daemon->flags_.process.ready_file;
   if (!ready.empty()) {
     if (absl::Status status = ReadyFile::RemoveStale(ready); !status.ok()) return status;
@@ -125,8 +127,10 @@ absl::Status Daemon::StartRuntime() {
   };
   runtime::CpuOptions cpu_options;
   cpu_options.threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads);
-  auto device = runtime::CpuDevice::Create(cpu, &clock_, cpu_options);
-  if (!device.ok()) return device.status();
+  auto cpu_device = runtime::CpuDevice::Create(cpu, &clock_, cpu_options);
+  if (!cpu_device.ok()) return cpu_device.status();
+  std::unique_ptr<runtime::Device> device = *std::move(cpu_device);
+  if (decorate_) device = decorate_(std::move(device));
   auto whitelist = LoadWhitelist(flags_.waves.tile_whitelist_file);
   if (!whitelist.ok()) return whitelist.status();
 
@@ -165,7 +169,7 @@ absl::Status Daemon::StartRuntime() {
   context.state = state_.get();
   context.root = weights_root_.get();
   context.failpoints = failpoints_;
-  runtime_ = std::make_unique<runtime::Runtime>(std::move(options), *std::move(device), context, std::move(prefetcher));
+  runtime_ = std::make_unique<runtime::Runtime>(std::move(options), std::move(device), context, std::move(prefetcher));
   return absl::OkStatus();
 }
 

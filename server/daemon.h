@@ -21,6 +21,7 @@
 #include "runtime/state/posix_files.h"
 #include "runtime/state/state_store.h"
 #include "runtime/system_clock.h"
+#include "server/device_decorator.h"
 #include "server/flags.h"
 #include "server/grpc_metrics.h"
 #include "server/health_service.h"
@@ -38,8 +39,9 @@ namespace bwrt::server {
 class Daemon {
  public:
   // Serves when it returns. Errors are the operator's to mend: an address in use, a file that is not there.
-  // `failpoints` is null but in tests.
-  static absl::StatusOr<std::unique_ptr<Daemon>> Start(Flags flags, runtime::Failpoints* failpoints = nullptr);
+  // `failpoints` and `decorate` are null but in tests.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(Flags flags, runtime::Failpoints* failpoints = nullptr,
+                                                       DeviceDecorator decorate = nullptr);
 
   // Stops answering at once whatever has not been drained.
   ~Daemon();
@@ -49,7 +51,7 @@ class Daemon {
   void Drain();
 
  private:
-  Daemon(Flags flags, runtime::Failpoints* failpoints);
+  Daemon(Flags flags, runtime::Failpoints* failpoints, DeviceDecorator decorate);
   absl::Status OpenState();
   absl::Status StartRuntime();
   absl::Status StartServer();
@@ -59,6 +61,7 @@ class Daemon {
 
   const Flags flags_;
   runtime::Failpoints* const failpoints_;
+  const DeviceDecorator decorate_;
 
   // From the bottom up; destroyed in reverse.
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();

@@ -2,4 +2,4 @@
 
 #include "server/run_daemon.h"
 
-int main(int argc, char** argv) { return bwrt::server::RunDaemon(argc, argv, nullptr); }
+int main(int argc, char** argv) { return bwrt::server::RunDaemon(argc, argv); }

@@ -14,7 +14,7 @@
 
 namespace bwrt::server {
 
-int RunDaemon(int argc, const char* const* argv, runtime::Failpoints* failpoints) {
+int RunDaemon(int argc, const char* const* argv, runtime::Failpoints* failpoints, DeviceDecorator decorate) {
   BlockDrainSignals();
   auto flags = ParseFlags(argc, argv);
   if (!flags.ok()) {
@@ -34,7 +34,7 @@ int RunDaemon(int argc, const char* const* argv, runtime::Failpoints* failpoints
   InitLogging(log);
   RouteGrpcLog(log.level);
 
-  auto daemon = Daemon::Start(*std::move(flags), failpoints);
+  auto daemon = Daemon::Start(*std::move(flags), failpoints, std::move(decorate));
   if (!daemon.ok()) {
     Log(LogLevel::kError, "can't start", {{"error", std::string(daemon.status().message())}});
     return 1;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <utility>
@@ -351,6 +352,117 @@ TEST(WaveOracleTest, OperandsThatDoNotFitAreNoWave) {
   v1::SubmitWaveRequest request = Wave(2, 2);
   request.mutable_a()->mutable_inline_()->append(4, '\0');
   EXPECT_TRUE(absl::IsInvalidArgument(WaveOracle::Create(request).status()));
+}
+
+// m x 6 with C given, gaps behind its rows, values of all kinds; tiles of 2 x 3, some listed, some dropped.
+v1::SubmitWaveRequest VariedWave(bool transposed) {
+  v1::SubmitWaveRequest request = Wave(5, 6, 2, 3);
+  request.set_k(3);
+  request.mutable_spec()->set_tail_policy(DROP);
+  request.set_coverage(v1::PARTIAL);
+  List({{1, 1}, {0, 0}, {2, 0}, {1, 0}}, &request);
+  AddRows(1, 0, 3, &request);
+  AddRows(2, 3, 5, &request);
+  request.mutable_spec()->add_pack_order(2);
+  const auto values = [](int count, float step) {
+    std::vector<float> result;
+    for (int i = 0; i < count; ++i) result.push_back(step * static_cast<float>(i % 7 - 3));
+    return result;
+  };
+  request.mutable_a()->set_row_stride(4);
+  request.mutable_a()->set_inline_(Bytes(F32, values(4 * 4 + 3, 0.5f)));
+  request.set_w_transposed(transposed);
+  request.mutable_w()->set_row_stride(transposed ? 5 : 7);
+  request.mutable_w()->set_inline_(Bytes(F32, values(transposed ? 5 * 5 + 3 : 2 * 7 + 6, 0.25f)));
+  request.mutable_c()->set_row_stride(8);
+  request.mutable_c()->set_inline_(Bytes(F32, values(4 * 8 + 6, 1)));
+  request.set_alpha(2);
+  request.set_beta(0.5f);
+  request.mutable_bias()->Resize(6, 0.125f);
+  return request;
+}
+
+TEST(WaveOracleTest, APartIsWhatTheWholeHasThere) {
+  for (const bool transposed : {false, true}) {
+    const v1::SubmitWaveRequest request = VariedWave(transposed);
+    const auto whole = WaveOracle::Create(request);
+    ASSERT_TRUE(whole.ok()) << whole.status();
+    for (const MatrixRect part : {MatrixRect{0, 5, 0, 6}, MatrixRect{1, 4, 2, 5}, MatrixRect{4, 5, 5, 6}}) {
+      const auto of_part = WaveOracle::Create(request, nullptr, {.part = part});
+      ASSERT_TRUE(of_part.ok()) << of_part.status();
+      EXPECT_EQ(of_part->part(), part);
+      size_t at = 0;
+      for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+        for (int64_t column = part.column_begin; column < part.column_end; ++column, ++at) {
+          const auto in_whole = static_cast<size_t>(row * 6 + column);
+          EXPECT_EQ(of_part->computed()[at], whole->computed()[in_whole]) << row << "," << column;
+          EXPECT_EQ(of_part->want()[at], whole->want()[in_whole]) << row << "," << column;
+        }
+      }
+      EXPECT_EQ(of_part->want().size(), at);
+      EXPECT_EQ(of_part->JudgedBytes(of_part->WantedC()), of_part->JudgedBytes(whole->WantedC()));
+      EXPECT_TRUE(of_part->JudgeC(whole->WantedC()).ok());
+    }
+  }
+}
+
+TEST(WaveOracleTest, APartLiesWithinC) {
+  const v1::SubmitWaveRequest request = Wave(2, 4);
+  for (const MatrixRect part : {MatrixRect{0, 3, 0, 4}, MatrixRect{0, 2, 0, 5}, MatrixRect{1, 1, 0, 4}}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(WaveOracle::Create(request, nullptr, {.part = part}).status()));
+  }
+}
+
+TEST(WaveOracleTest, WhatIsBeyondThePartIsNotJudged) {
+  const v1::SubmitWaveRequest request = VariedWave(false);
+  const auto whole = WaveOracle::Create(request);
+  const auto part = WaveOracle::Create(request, nullptr, {.part = MatrixRect{1, 4, 2, 5}});
+  for (int64_t element = 0; element < 4 * 8 + 6; ++element) {
+    std::string wrong = whole->WantedC();
+    char& upper = wrong[static_cast<size_t>(element * 4 + 3)];
+    upper = static_cast<char>(upper ^ 0x40);
+    const int64_t row = element / 8, column = element % 8;
+    const bool within = 1 <= row && row < 4 && 2 <= column && column < 5;
+    const Verdict verdict = part->JudgeC(wrong);
+    EXPECT_EQ(verdict.ok(), !within) << row << "," << column;
+    EXPECT_EQ(part->JudgedBytes(wrong) == part->JudgedBytes(part->WantedC()), !within) << row << "," << column;
+    // Gaps too, where there is no part; and the first difference is the only one.
+    const Verdict of_all = whole->JudgeC(wrong);
+    EXPECT_FALSE(of_all.ok());
+    ASSERT_TRUE(of_all.first_difference.has_value()) << of_all.mismatch;
+    EXPECT_EQ(*of_all.first_difference, (ElementIndex{row, column}));
+  }
+}
+
+TEST(WaveOracleTest, TheFirstDifferenceIsThatOfTheFirstRow) {
+  const v1::SubmitWaveRequest request = Wave(4, 4);
+  const auto oracle = WaveOracle::Create(request);
+  std::vector<float> c(16, 1);
+  c[1 * 4 + 3] = 2;
+  c[2 * 4 + 0] = kNaN;
+  c[0] = 1.000001f;  // Within the tolerance.
+  const Verdict verdict = oracle->JudgeC(Bytes(F32, c));
+  EXPECT_FALSE(verdict.ok());
+  EXPECT_EQ(verdict.first_difference, (ElementIndex{1, 3}));
+  EXPECT_TRUE(std::isinf(verdict.worst_rel_error));
+  EXPECT_FALSE(oracle->JudgeC(Bytes(F32, std::vector<float>(16, 1))).first_difference.has_value());
+  EXPECT_FALSE(oracle->JudgeC("short").first_difference.has_value());
+}
+
+TEST(WaveOracleTest, AnotherDevicesResultMayBeWhatIsWanted) {
+  const v1::SubmitWaveRequest request = VariedWave(false);
+  std::string peer = WaveOracle::Create(request)->WantedC();
+  // Row 0 is computed, as the second packed tile row's; it is off, and the other device must be off as well.
+  const float strange = 5;
+  std::memcpy(peer.data(), &strange, sizeof strange);
+  const auto oracle = WaveOracle::Create(request, nullptr, {.peer_c = peer});
+  ASSERT_TRUE(oracle.ok()) << oracle.status();
+  ASSERT_TRUE(oracle->computed()[0]);
+  EXPECT_EQ(oracle->want()[0], 5);
+  EXPECT_EQ(oracle->WantedC(), peer);
+  EXPECT_TRUE(oracle->JudgeC(peer).ok()) << oracle->JudgeC(peer).mismatch;
+  EXPECT_EQ(oracle->JudgeC(WaveOracle::Create(request)->WantedC()).first_difference, (ElementIndex{0, 0}));
+  EXPECT_TRUE(absl::IsInvalidArgument(WaveOracle::Create(request, nullptr, {.peer_c = "short"}).status()));
 }
 
 }  // namespace
