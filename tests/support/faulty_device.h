@@ -36,10 +36,15 @@ class FaultyDevice final : public Device {
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override {
     return device_->Upload(std::move(tensor), budget);
   }
-  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor) override {
-    return device_->Prepare(tensor, predecessor);
+  Bytes LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const override {
+    return device_->LayoutBytes(type, predecessor);
+  }
+  absl::Status Prepare(const DeviceTensor& tensor, const DeviceTensor* predecessor,
+                       WeightBudget::Reservation room) override {
+    return device_->Prepare(tensor, predecessor, std::move(room));
   }
   EffectiveSpec Plan(const Wave& wave) const override { return device_->Plan(wave); }
+  Duration RoughTime(const Wave& wave) const override { return device_->RoughTime(wave); }
   Bytes WorkingBytes(const Wave& wave) const override { return device_->WorkingBytes(wave); }
 
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
