@@ -33,6 +33,7 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
   AddWeightsCommands(app, context);
   AddWatchCommands(app, context);
   AddPagesCommand(app, context);
+  AddBenchCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
