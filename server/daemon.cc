@@ -191,7 +191,7 @@ absl::Status Daemon::StartServer() {
   grpc_metrics_ = std::make_unique<GrpcMetrics>(registry_.get(), counted);
   health_ = std::make_unique<HealthService>(services);
   execution_ = std::make_unique<ExecutionService>(runtime_.get(), BuildInfo());
-  weights_ = std::make_unique<WeightsService>(runtime_.get());
+  weights_ = std::make_unique<WeightsService>(runtime_.get(), &clock_, flags_.weights.stage_idle_timeout);
   telemetry_ = std::make_unique<TelemetryService>(runtime_.get(), &clock_);
 
   // Reflection must be there before the builder: without it grpcurl can't list anything.

@@ -183,6 +183,15 @@ const FlagSpec kFlags[] = {
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, true, &flags->weights.stage_bandwidth);
      }},
+    {"stage-idle-timeout", "DURATION",
+     "Ends a StageWeights stream on which nothing has come for this long, so that idle ones keep nobody from staging; "
+     "what "
+     "was staged stays. Default: 60s",
+     [](const std::string& text, Flags* flags) {
+       absl::Status status = SetDuration(text, std::chrono::hours(1), &flags->weights.stage_idle_timeout);
+       if (status.ok() && flags->weights.stage_idle_timeout.count() == 0) return Bad("must be at least 1ms");
+       return status;
+     }},
     {"grace-period", "DURATION", "Time that running waves have to finish after SIGTERM. Default: 30s",
      [](const std::string& text, Flags* flags) {
        return SetDuration(text, std::chrono::hours(1), &flags->process.grace_period);

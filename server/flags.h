@@ -56,6 +56,7 @@ struct Flags {
     std::string root;              // Of LoadFile. Empty: it is refused.
     uint64_t keep_versions = 1;    // Beyond the current one.
     uint64_t stage_bandwidth = 0;  // Bytes a second while waves run. 0: without limit.
+    std::chrono::milliseconds stage_idle_timeout = std::chrono::seconds(60);  // At least 1 ms.
   } weights;
 
   struct Process {

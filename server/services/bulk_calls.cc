@@ -29,14 +29,34 @@ absl::Status TooManyCalls(int limit) {
                             absl::StrCat(limit, " weight transfers are under way, the limit; retry later"), details);
 }
 
+// `update` is null when none has been named yet.
+absl::Status Idle(runtime::Duration limit, const runtime::Update* update) {
+  runtime::ErrorDetails details;
+  details.reason = "STAGE_IDLE";
+  details.metadata = {{"stage_idle_timeout_seconds", absl::StrCat(runtime::Seconds(limit))}};
+  if (update != nullptr) details.metadata.emplace_back("update_id", update->id());
+  return runtime::MakeError(
+      absl::StatusCode::kDeadlineExceeded,
+      absl::StrCat("no chunk came for ", runtime::Seconds(limit),
+                   "s, the limit of --stage-idle-timeout; what was staged",
+                   update != nullptr ? absl::StrCat(" of update ", update->id()) : std::string(),
+                   " stays: open a new stream and resume with the missing ranges that GetUpdate names"),
+      details);
+}
+
 }  // namespace
 
 template <typename Work>
-grpc::Status BulkCalls::Run(std::atomic<int>& calls, Work&& work) {
+absl::Status BulkCalls::Admit(std::atomic<int>& calls, Work&& work) {
   const absl::Cleanup leave = [&calls] { calls.fetch_sub(1, std::memory_order_relaxed); };
-  if (calls.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return ToGrpcStatus(TooManyCalls(kMaxCalls));
-  if (absl::Status status = runtime_->CheckRestored(); !status.ok()) return ToGrpcStatus(status);
-  return ToGrpcStatus(std::forward<Work>(work)());
+  if (calls.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return TooManyCalls(kMaxCalls);
+  if (absl::Status status = runtime_->CheckRestored(); !status.ok()) return status;
+  return std::forward<Work>(work)();
+}
+
+template <typename Work>
+grpc::Status BulkCalls::Run(Work&& work) {
+  return ToGrpcStatus(Admit(calls_, std::forward<Work>(work)));
 }
 
 grpc::Status BulkCalls::BeginUpdate(grpc::ServerContext* /*context*/, const v1::BeginUpdateRequest* request,
@@ -48,11 +68,16 @@ grpc::Status BulkCalls::BeginUpdate(grpc::ServerContext* /*context*/, const v1::
   });
 }
 
-absl::Status BulkCalls::Stage(grpc::ServerReader<v1::StageWeightsRequest>* reader, v1::StageWeightsResponse* response) {
+absl::Status BulkCalls::Stage(StageStream& stream, v1::StageWeightsResponse* response) {
+  return Admit(transfers_, [&] { return ReadChunks(stream, response); });
+}
+
+absl::Status BulkCalls::ReadChunks(StageStream& stream, v1::StageWeightsResponse* response) {
   runtime::Weights& weights = runtime_->weights();
   std::shared_ptr<runtime::Update> update;
-  v1::StageWeightsRequest request;
-  while (reader->Read(&request)) {
+  for (auto came = stream.Read(); came != StageStream::Came::kEnd; came = stream.Read()) {
+    if (came == StageStream::Came::kNothing) return Idle(stage_idle_timeout_, update.get());
+    const v1::StageWeightsRequest& request = stream.request();
     if (update == nullptr || (!request.update_id().empty() && request.update_id() != update->id())) {
       auto found = weights.FindUpdate(request.update_id());
       if (!found.ok()) return found.status();
@@ -76,12 +101,6 @@ absl::Status BulkCalls::Stage(grpc::ServerReader<v1::StageWeightsRequest>* reade
   }
   EncodeUpdate(update->GetStatus(), response->mutable_info());
   return absl::OkStatus();
-}
-
-grpc::Status BulkCalls::StageWeights(grpc::ServerContext* /*context*/,
-                                     grpc::ServerReader<v1::StageWeightsRequest>* reader,
-                                     v1::StageWeightsResponse* response) {
-  return Run(transfers_, [&] { return Stage(reader, response); });
 }
 
 grpc::Status BulkCalls::GetUpdate(grpc::ServerContext* /*context*/, const v1::GetUpdateRequest* request,
@@ -157,7 +176,7 @@ grpc::Status BulkCalls::ReadTensor(grpc::ServerContext* /*context*/, const v1::R
 
 grpc::Status BulkCalls::LoadFile(grpc::ServerContext* context, const v1::LoadFileRequest* request,
                                  grpc::ServerWriter<v1::LoadFileProgress>* writer) {
-  return Run(transfers_, [&] {
+  return ToGrpcStatus(Admit(transfers_, [&] {
     runtime::LoadProgress last;
     int64_t told = -kProgressBytes;
     const auto progress = [&](const runtime::LoadProgress& now) {
@@ -177,7 +196,7 @@ grpc::Status BulkCalls::LoadFile(grpc::ServerContext* context, const v1::LoadFil
       writer->Write(message);
     }
     return status;
-  });
+  }));
 }
 
 }  // namespace bwrt::server

@@ -131,8 +131,11 @@ class StreamWatcher final : public runtime::ModelWatcher {
 
 }  // namespace
 
-WeightsService::WeightsService(runtime::Runtime* runtime)
-    : runtime_(runtime), watches_(static_cast<size_t>(runtime->options().limits.max_watches)), service_(runtime) {}
+WeightsService::WeightsService(runtime::Runtime* runtime, runtime::Clock* clock, runtime::Duration stage_idle_timeout)
+    : runtime_(runtime),
+      stage_options_{clock, stage_idle_timeout},
+      watches_(static_cast<size_t>(runtime->options().limits.max_watches)),
+      service_(runtime, stage_idle_timeout) {}
 
 template <typename Req, typename Resp, typename Base>
 void WeightsService::Unary(CompletionLoop* loop,
@@ -151,6 +154,10 @@ void WeightsService::Serve(CompletionLoop* loop) {
   Unary(loop, &Async::RequestGetModel, &Get);
   Unary(loop, &Async::RequestCommit, &Commit);
   Unary(loop, &Async::RequestRollback, &Rollback);
+  ServeClientStream(loop, &service_, &Async::RequestStageWeights, stage_options_,
+                    [this](BulkCalls::StageStream& stream, v1::StageWeightsResponse* response) {
+                      return service_.Stage(stream, response);
+                    });
   ServeServerStream(loop, &service_, &Async::RequestWatchModel, {.max_pending = kWatchBacklog},
                     [this](const std::shared_ptr<WatchStream>& stream) { Watch(stream); });
 }

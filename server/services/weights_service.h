@@ -8,7 +8,9 @@
 #include <memory>
 
 #include "bwrt/v1/weights.grpc.pb.h"
+#include "runtime/clock.h"
 #include "runtime/runtime.h"
+#include "server/rpc/client_stream_call.h"
 #include "server/rpc/completion_loop.h"
 #include "server/rpc/server_stream_call.h"
 #include "server/rpc/unary_call.h"
@@ -19,7 +21,8 @@ namespace bwrt::server {
 
 class WeightsService {
  public:
-  explicit WeightsService(runtime::Runtime* runtime);
+  // A stream of StageWeights may be idle for `stage_idle_timeout`, by `clock`, which outlives the loop.
+  WeightsService(runtime::Runtime* runtime, runtime::Clock* clock, runtime::Duration stage_idle_timeout);
 
   grpc::Service* service() { return &service_; }
   // Takes calls from now on. Once, after the server was built.
@@ -32,10 +35,11 @@ class WeightsService {
   void Watch(const std::shared_ptr<WatchStream>& stream);
 
   using W = v1::Weights;
-  using Async = W::WithAsyncMethod_SetWeights<W::WithAsyncMethod_ListModels<W::WithAsyncMethod_GetModel<
-      W::WithAsyncMethod_WatchModel<W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<BulkCalls>>>>>>;
+  using Async = W::WithAsyncMethod_SetWeights<
+      W::WithAsyncMethod_ListModels<W::WithAsyncMethod_GetModel<W::WithAsyncMethod_WatchModel<
+          W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<W::WithAsyncMethod_StageWeights<BulkCalls>>>>>>>;
   struct Mixed final : Async {
-    explicit Mixed(runtime::Runtime* runtime) { Init(runtime); }
+    Mixed(runtime::Runtime* runtime, runtime::Duration stage_idle_timeout) { Init(runtime, stage_idle_timeout); }
   };
 
   // Serves one method, once the weights have been restored.
@@ -46,6 +50,7 @@ class WeightsService {
              void (*handle)(runtime::Runtime*, const std::shared_ptr<UnaryCall<Req, Resp>>&));
 
   runtime::Runtime* const runtime_;
+  const ClientStreamOptions stage_options_;
   OpenStreams<WatchStream> watches_;
   Mixed service_;
 };

@@ -66,6 +66,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.weights.root, "");
   EXPECT_EQ(flags.weights.keep_versions, 1u);
   EXPECT_EQ(flags.weights.stage_bandwidth, 0u);
+  EXPECT_EQ(flags.weights.stage_idle_timeout, 60s);
   EXPECT_EQ(flags.process.grace_period, 30s);
   EXPECT_EQ(flags.process.ready_file, "");
   EXPECT_EQ(flags.process.log_level, LogLevel::kInfo);
@@ -151,6 +152,9 @@ TEST(FlagsTest, Durations) {
   EXPECT_EQ(Good({"--max-hold=0s"}).weights.max_hold, 0s);
   EXPECT_EQ(Good({"--max-pause=2s"}).weights.max_pause, 2s);
   EXPECT_EQ(Error({"--max-pause=11m"}), "--max-pause=11m: must be at most 600s");
+  EXPECT_EQ(Good({"--stage-idle-timeout=5s"}).weights.stage_idle_timeout, 5s);
+  EXPECT_EQ(Error({"--stage-idle-timeout=0s"}), "--stage-idle-timeout=0s: must be at least 1ms");
+  EXPECT_EQ(Error({"--stage-idle-timeout=2h"}), "--stage-idle-timeout=2h: must be at most 3600s");
   EXPECT_EQ(Good({"--grace-period=1.5m"}).process.grace_period, 90s);
   EXPECT_EQ(Good({"--grace-period=1h"}).process.grace_period, 1h);
   EXPECT_EQ(Error({"--max-hold=11m"}), "--max-hold=11m: must be at most 600s");
@@ -171,12 +175,32 @@ TEST(FlagsTest, Files) {
 TEST(FlagsTest, HelpAndVersion) {
   EXPECT_TRUE(Good({"--version"}).version);
   const std::string help = Good({"--help"}).help;
-  for (const char* name : {"--listen",          "--insecure-listen", "--metrics",       "--device",
-                           "--flagfile",        "--ready-file",      "--version",       "--log-level",
-                           "--shape-check",     "--tile-whitelist",  "--max-models",    "--max-message-bytes",
-                           "--queue-waves",     "--queue-bytes",     "--lanes",         "--cpu-threads",   "--weight-memory-limit",
-                           "--allow-when-idle", "--max-hold",        "--grace-period",  "--max-pause",
-                           "--state-dir",       "--weights-root",    "--keep-versions", "--stage-bandwidth"}) {
+  for (const char* name : {"--listen",
+                           "--insecure-listen",
+                           "--metrics",
+                           "--device",
+                           "--flagfile",
+                           "--ready-file",
+                           "--version",
+                           "--log-level",
+                           "--shape-check",
+                           "--tile-whitelist",
+                           "--max-models",
+                           "--max-message-bytes",
+                           "--queue-waves",
+                           "--queue-bytes",
+                           "--lanes",
+                           "--cpu-threads",
+                           "--weight-memory-limit",
+                           "--allow-when-idle",
+                           "--max-hold",
+                           "--grace-period",
+                           "--max-pause",
+                           "--state-dir",
+                           "--weights-root",
+                           "--keep-versions",
+                           "--stage-bandwidth",
+                           "--stage-idle-timeout"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }
