@@ -286,6 +286,11 @@ WeightVersion::Ptr Model::current() const {
   return current_;
 }
 
+bool Model::lost() const {
+  MutexLock lock(mu_);
+  return LostLocked();
+}
+
 absl::StatusOr<std::pair<WeightVersion::Ptr, Version>> Model::Base() const {
   MutexLock lock(mu_);
   if (loading_) return LoadingErrorLocked();
@@ -315,6 +320,8 @@ ModelStatus Model::GetStatus() const {
   {
     MutexLock lock(mu_);
     status.current = current_;
+    status.last = last_;
+    status.lost = LostLocked();
     status.durable = manifest_.has_value();
     status.loading = loading_;
     status.window.open = OpenLocked();

@@ -64,6 +64,8 @@ struct KeptVersion {
 
 struct ModelStatus {
   WeightVersion::Ptr current;
+  Version last;          // The highest number ever given to a version of the model.
+  bool lost = false;     // See Model::lost.
   bool durable = false;  // The state directory has the current version.
   bool loading = false;
   WindowStatus window;
@@ -99,6 +101,10 @@ class Model : public std::enable_shared_from_this<Model> {
 
   // Whether Start would hold a wave back; a hint that may be stale by the time it returns.
   bool held_back() const { return held_back_.load(std::memory_order_relaxed); }
+
+  // Whether all versions it has had were damaged: it has none that could be served, until one is published, and the
+  // next one's number is higher than theirs.
+  bool lost() const;
 
   WeightVersion::Ptr current() const;
   // The current version, to build on, and the number that the next one gets. UNAVAILABLE MODEL_LOADING while the
@@ -148,6 +154,9 @@ class Model : public std::enable_shared_from_this<Model> {
   void ArmLocked(SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DisarmLocked(SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status LoadingErrorLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool LostLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return current_->number() == Version() && last_ != Version();
+  }
   void BeginLoadingLocked(Time paused_at, Duration max_pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Tells scrapers, the wave queue and watchers what changed.

@@ -132,7 +132,7 @@ void Weights::DropIfEmpty(const std::string& name) {
   // Under the lock under which others claim it before they look it up.
   MutexLock lock(mu_);
   const auto model = models_.Find(name);
-  if (!model.ok() || (*model)->version_number() != 0 || claims_.contains(name)) return;
+  if (!model.ok() || (*model)->version_number() != 0 || (*model)->lost() || claims_.contains(name)) return;
   const bool wanted = std::any_of(updates.begin(), updates.end(),
                                   [&](const auto& u) { return u->model() == name && IsLive(u->state()); });
   if (wanted || !line_.CloseModel(*model).ok()) return;
@@ -622,7 +622,9 @@ void Weights::RestoreModel(const StoredModel& stored, std::vector<std::string>* 
         {manifest->number, manifest->label, manifest->restored_from, Bytes(bytes), Bytes(0), nullptr, kept.manifest});
   }
   if (restore.current == nullptr) {
-    notes->push_back(absl::StrCat("model \"", stored.name, "\" has no version left that is whole"));
+    notes->push_back(absl::StrCat("model \"", stored.name,
+                                  "\" has no version left that is whole: it serves none until ",
+                                  "one is published, which will be version ", stored.last.next().value()));
     restore.current = WeightVersion::Empty();
     restore.kept.clear();
   }

@@ -28,8 +28,9 @@ void AddModel(const v1::ModelSummary& model, std::string window, Table* table) {
   if (model.retiring_bytes() > 0) {
     absl::StrAppend(&bytes, " + ", FormatBytes(model.retiring_bytes()), " retiring");
   }
-  table->Add({model.name(), absl::StrCat(model.version()), model.label(), absl::StrCat(model.tensors()), bytes,
-              std::move(window)});
+  table->Add({model.name(), absl::StrCat(model.version()),
+              model.lost() ? absl::StrCat("lost: up to ", model.last_version(), " damaged") : model.label(),
+              absl::StrCat(model.tensors()), bytes, std::move(window)});
 }
 
 // With the waves that keep its window closed, one a line.
@@ -83,6 +84,12 @@ void PrintModel(const v1::GetModelResponse& model, std::ostream& out) {
   AddModel(model.summary(), WindowName(model.summary().window_open()), &summary);
   summary.Print(out);
   out << '\n';
+  if (model.summary().lost()) {
+    const uint64_t last = model.summary().last_version();
+    out << "lost: a restart found its versions, up to " << last
+        << ", damaged (the daemon's log says where); publish it "
+        << "anew, as version " << last + 1 << "\n\n";
+  }
   PrintWindow(model.window(), out);
   PrintKept(model, out);
   if (model.tensors().empty()) return;

@@ -74,7 +74,7 @@ absl::Status Ledger::Do(const DropRecord& record) {
 absl::Status Ledger::Do(const DeleteRecord& record) {
   const auto it = models_.find(record.model);
   if (it != models_.end()) it->second.versions.clear();
-  EraseIfUnused(record.model);
+  if (!Named(record.model)) models_.erase(record.model);
   std::erase_if(updates_, [&](const auto& entry) { return entry.second.model == record.model; });
   return absl::OkStatus();
 }
@@ -117,7 +117,7 @@ absl::Status Ledger::Do(const RevokeRecord& record) {
   if (it == open_.end()) return NotOpen(record.decision);
   const SwapDecision decision = *it;
   open_.erase(it);
-  for (const SwapDecision::Part& part : decision.parts) EraseIfUnused(part.model);
+  for (const SwapDecision::Part& part : decision.parts) EraseIfUnused(part.model, part.version);
   return absl::OkStatus();
 }
 
@@ -161,14 +161,13 @@ std::vector<Ledger::LeftOut> Ledger::Settle(const std::function<bool(const Diges
     });
     Trim(keep_versions, &model.versions);
   }
-  std::erase_if(models_, [](const auto& entry) { return entry.second.versions.empty(); });
   return left_out;
 }
 
 std::vector<StoredModel> Ledger::Models() const {
   std::vector<StoredModel> models;
   for (const auto& [name, model] : models_) {
-    if (!model.versions.empty()) models.push_back({name, model.versions, model.last});
+    models.push_back({name, model.versions, model.last});
   }
   return models;
 }
@@ -260,9 +259,10 @@ bool Ledger::Named(const std::string& model) const {
   });
 }
 
-void Ledger::EraseIfUnused(const std::string& model) {
+void Ledger::EraseIfUnused(const std::string& model, Version revoked) {
   const auto it = models_.find(model);
-  if (it != models_.end() && it->second.versions.empty() && !Named(model)) models_.erase(it);
+  const bool never_had_one = revoked == Version().next();
+  if (it != models_.end() && it->second.versions.empty() && !Named(model) && never_had_one) models_.erase(it);
 }
 
 }  // namespace bwrt::runtime

@@ -4,7 +4,8 @@
 // 1. A decision is open from its DecideRecord until a RevokeRecord or ConfirmRecord names it. Until then the models
 //    are as before; a confirmed decision's versions come first in their models' lists.
 // 2. Updates that an open decision names are still here, so that revoking brings them back; confirming removes them.
-// 3. A model is here while it has a version or an open decision names it.
+// 3. A model is here while it has a version or an open decision names it; and once it has had one until it is deleted,
+//    so that its numbers are not given again when all its versions are damaged.
 #ifndef BWRT_RUNTIME_STATE_LEDGER_H_
 #define BWRT_RUNTIME_STATE_LEDGER_H_
 
@@ -69,8 +70,8 @@ class Ledger {
   absl::Status Do(const ConfirmRecord& record);
   std::vector<SwapDecision>::iterator FindOpen(uint64_t decision);
   bool Named(const std::string& model) const;
-  // Keeps rule 3.
-  void EraseIfUnused(const std::string& model);
+  // Keeps rule 3 for a model of which `revoked` was decided in vain. The first version of a model is number 1.
+  void EraseIfUnused(const std::string& model, Version revoked);
 
   std::map<std::string, Model> models_;
   std::map<std::string, StoredUpdate> updates_;

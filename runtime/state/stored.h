@@ -66,8 +66,8 @@ inline constexpr size_t kOutcomesKept = 1024;
 
 struct StoredModel {
   std::string name;
-  // Current first, then what is kept for Rollback, newest first. Not empty. A version whose manifest was missing or
-  // damaged, or one of whose blobs is missing or too short, is left out, and a note says so.
+  // Current first, then what is kept for Rollback, newest first. A version whose manifest was missing or damaged, or
+  // one of whose blobs is missing or too short, is left out, and a note says so; empty when that is true of all.
   struct Kept {
     Version number;
     Digest manifest;

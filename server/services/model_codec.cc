@@ -80,6 +80,8 @@ void EncodeSummary(const std::string& name, const runtime::ModelStatus& status, 
   out->set_restored_from(status.current->restored_from().value());
   out->set_durable(status.durable);
   out->set_loading(status.loading);
+  out->set_last_version(status.last.value());
+  out->set_lost(status.lost);
   for (const runtime::WindowClaim& claim : status.window.claims) {
     if (out->blockers_size() == kMaxBlockers) break;
     if (Blocks(claim)) EncodeClaim(claim, out->add_blockers());

@@ -184,6 +184,16 @@ TEST_F(CliTest, ModelsNameTheWavesThatCloseThem) {
   }
 }
 
+TEST_F(CliTest, AModelThatHasLostItsVersionsSaysSo) {
+  const Outcome outcome = Ask({"weights", "list", kLost});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(absl::StrContains(outcome.out, "lost: up to 7 damaged")) << outcome.out;
+  EXPECT_TRUE(absl::StrContains(outcome.out, "\nlost: a restart found its versions, up to 7, damaged")) << outcome.out;
+  EXPECT_TRUE(absl::StrContains(outcome.out, "publish it anew, as version 8\n")) << outcome.out;
+  EXPECT_EQ(Ask({"weights", "list", kLost, "--json"}).json()["summary"]["lost"], true);
+  EXPECT_FALSE(absl::StrContains(Ask({"weights", "list", "m"}).out, "lost"));
+}
+
 TEST_F(CliTest, Caps) {
   EXPECT_TRUE(absl::StrContains(Ask({"caps"}).out, "sha256:00"));
   EXPECT_EQ(Ask({"caps", "--json"}).json()["whitelist_digest"], "sha256:00");

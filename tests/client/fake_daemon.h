@@ -19,6 +19,7 @@ inline constexpr char kWrong[] = "wrong";        // One element of C is off.
 inline constexpr char kConfused[] = "confused";  // The window in the result is another.
 inline constexpr char kFull[] = "full";          // The first two waves find the queue full.
 inline constexpr char kClosed[] = "closed";      // Its swap window never opens.
+inline constexpr char kLost[] = "lost";          // All its versions, up to 7, are damaged.
 
 // A chunk that StageWeights took.
 struct StagedChunk {

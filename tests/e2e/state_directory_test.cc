@@ -134,5 +134,28 @@ TEST_F(StateDirectoryTest, DamagedWeightsFallBack) {
   EXPECT_EQ(Content("w"), Rows(4, 3));
 }
 
+TEST_F(StateDirectoryTest, AModelThatLostAllItsVersionsSaysSoAndKeepsItsNumbers) {
+  const Directory state;
+  const std::vector<std::string> flags = {"--state-dir=" + state.path()};
+  ASSERT_NO_FATAL_FAILURE(Start(flags));
+  ASSERT_EQ(Update("v1", Rows(4, 1), "m"), 1u);
+  ASSERT_EQ(Update("v2", Rows(4, 2), "m"), 2u);
+  EXPECT_EQ(Summary("m").last_version(), 2u);
+  EXPECT_FALSE(Summary("m").lost());
+  Stop();
+  for (const std::string& name : FilesIn(state / "manifests")) {
+    std::filesystem::remove(absl::StrCat(state / "manifests", "/", name));
+  }
+  ASSERT_NO_FATAL_FAILURE(Start(flags));
+  EXPECT_TRUE(Summary("m").lost());
+  EXPECT_EQ(Summary("m").version(), 0u);
+  EXPECT_EQ(Summary("m").last_version(), 2u);
+  EXPECT_EQ(Update("v3", Rows(4, 3), "m"), 3u);
+  EXPECT_FALSE(Summary("m").lost());
+  EXPECT_EQ(Content("w", "m"), Rows(4, 3));
+  Stop();
+  EXPECT_THAT(log(), HasSubstr("has no version left that is whole"));
+}
+
 }  // namespace
 }  // namespace bwrt::e2e

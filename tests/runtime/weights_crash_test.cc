@@ -1,6 +1,7 @@
 // The power goes at every single operation on the state directory while models are published, updated together, rolled
 // back and aborted. Whoever comes back serves what was acknowledged, or what was under way, and never a mix.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/state/state_store.h"
@@ -19,6 +21,9 @@
 
 namespace bwrt::runtime {
 namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
 
 // What each model's only tensor is filled with.
 using Contents = std::map<std::string, char>;
@@ -231,6 +236,51 @@ TEST_F(WeightsCrashTest, ADamagedVersionFallsBackToTheKeptOneAndNumbersGoOn) {
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_EQ(next->updates[0].version, Version(3)) << "number 2 was seen by clients";
 }
+
+class LostModel : public WeightsCrashTest, public ::testing::WithParamInterface<const char*> {};
+
+// What is damaged is found when the directory is opened (a manifest), or when it is read (a blob).
+TEST_P(LostModel, KeepsItsNumbersAndSaysSo) {
+  CrashFiles files;
+  ASSERT_TRUE(Start(&files));
+  ASSERT_TRUE(Publish("a1", "a", std::string(16, '1')).ok());
+  ASSERT_TRUE(Publish("a2", "a", std::string(16, '2')).ok());
+  ASSERT_TRUE(Prepare("a3", "a", '3').ok());
+  EXPECT_FALSE((*weights().FindModel("a"))->lost());
+  for (const std::string& path : files.Paths(GetParam())) ASSERT_TRUE(files.FlipBit(path, 9));
+  std::vector<std::string> notes;
+  for (int restart = 0; restart < 3; ++restart) {
+    weights_->Drain();
+    files.KillProcess();
+    ASSERT_TRUE(Start(&files));
+    if (restart == 0) notes = notes_;
+    const ModelStatus status = (*weights().FindModel("a"))->GetStatus();
+    EXPECT_TRUE(status.lost);
+    EXPECT_EQ(status.last, Version(2));
+    EXPECT_EQ(status.current->number(), Version());
+    EXPECT_THAT(status.kept, ::testing::IsEmpty());
+    EXPECT_THAT(notes_, Contains(HasSubstr("model \"a\" has no version left that is whole: it serves none until one is "
+                                           "published, which will be version 3")));
+    // Neither an update that comes to nothing nor one on a version that is gone makes it forget.
+    ASSERT_TRUE(Begin("vain", "a", {Floats("w", 4)}).ok());
+    ASSERT_TRUE(weights().Abort("vain").ok());
+    ASSERT_TRUE(weights().FindModel("a").ok());
+  }
+  EXPECT_THAT(notes, Contains(HasSubstr("prepared update a3 is dropped")));
+  const auto next = Publish("a4", "a", std::string(16, '4'));
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->updates[0].version, Version(3));
+  EXPECT_FALSE((*weights().FindModel("a"))->lost());
+  weights_->Drain();
+  files.KillProcess();
+  ASSERT_TRUE(Start(&files));
+  EXPECT_EQ(VersionOf("a"), 3U);
+  EXPECT_EQ(Read("a", "w"), std::string(16, '4'));
+  ASSERT_TRUE(weights().DeleteModel("a", std::nullopt).ok());
+  EXPECT_FALSE(weights().FindModel("a").ok());
+}
+
+INSTANTIATE_TEST_SUITE_P(Damage, LostModel, ::testing::Values("manifests/", "blobs/"));
 
 }  // namespace
 }  // namespace bwrt::runtime

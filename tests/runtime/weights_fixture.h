@@ -39,7 +39,7 @@ class WeightsFixture : public ::testing::Test {
     context.on_startable = [] {};
     context.busy = [] { return false; };
     weights_ = std::make_unique<Weights>(std::move(options), std::move(context));
-    weights_->Restore();
+    notes_ = weights_->Restore();
     return *weights_;
   }
   Weights& weights() { return *weights_; }
@@ -112,6 +112,7 @@ class WeightsFixture : public ::testing::Test {
   RecordingObserver observer_;
   std::unique_ptr<CpuDevice> device_;
   std::unique_ptr<Weights> weights_;
+  std::vector<std::string> notes_;  // Of the last Restore.
 };
 
 }  // namespace bwrt::runtime

@@ -47,5 +47,19 @@ TEST(EncodeSummary, AnOpenWindowHasNoBlockers) {
   EXPECT_EQ(summary.blockers_size(), 0);
 }
 
+TEST(EncodeSummary, SaysThatAModelHasLostItsVersions) {
+  v1::ModelSummary summary;
+  runtime::ModelStatus status = ClosedBy(0);
+  EncodeSummary("m", status, &summary);
+  EXPECT_FALSE(summary.lost());
+  EXPECT_EQ(summary.last_version(), 0u);
+  status.last = runtime::Version(7);
+  status.lost = true;
+  EncodeSummary("m", status, &summary);
+  EXPECT_TRUE(summary.lost());
+  EXPECT_EQ(summary.last_version(), 7u);
+  EXPECT_EQ(summary.version(), 0u);
+}
+
 }  // namespace
 }  // namespace bwrt::server

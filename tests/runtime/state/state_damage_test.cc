@@ -102,6 +102,39 @@ TEST_F(StateDamageTest, AManifest) {
   EXPECT_THAT(state_.notes, IsEmpty());
 }
 
+// Its numbers have been seen: they must not come again for other content.
+TEST_F(StateDamageTest, AModelWithoutAnyWholeVersionKeepsItsNumbers) {
+  for (const auto& kept : store_->Versions("a")) files_.Remove("manifests/" + kept.manifest.Hex());
+  const auto is_lost = [this](uint64_t last) {
+    ASSERT_EQ(state_.models.size(), 1u);
+    EXPECT_EQ(state_.models[0].name, "a");
+    EXPECT_THAT(state_.models[0].versions, IsEmpty());
+    EXPECT_EQ(state_.models[0].last, Version(last));
+  };
+  Reopen();
+  is_lost(2);
+  EXPECT_THAT(state_.notes, ElementsAre(HasSubstr("version 2 is left out"), HasSubstr("version 1 is left out")));
+  Reopen();
+  is_lost(2);
+  EXPECT_THAT(state_.notes, IsEmpty());
+  // A swap that is decided and then revoked leaves it as it was.
+  SwapDecision decision{store_->NextDecisionId(), {{"a", Version(3), *WriteVersion(*store_, "a", 3), ""}}};
+  ASSERT_TRUE(store_->Decide(decision).ok());
+  ASSERT_TRUE(store_->Revoke(decision).ok());
+  Reopen();
+  is_lost(3);
+  ASSERT_TRUE(CommitVersion(*store_, "a", 4).ok());
+  Reopen();
+  EXPECT_THAT(Versions(), ElementsAre(4));
+  // One that is deleted is gone, with its numbers.
+  files_.Remove("manifests/" + store_->Versions("a")[0].manifest.Hex());
+  Reopen();
+  is_lost(4);
+  ASSERT_TRUE(store_->DeleteModel("a").ok());
+  Reopen();
+  EXPECT_THAT(state_.models, IsEmpty());
+}
+
 TEST_F(StateDamageTest, TheManifestOfAnUpdate) {
   Reopen();
   files_.Remove("manifests/" + state_.updates[0].manifest.Hex());
