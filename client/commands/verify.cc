@@ -80,10 +80,11 @@ struct OpenSides {
 absl::StatusOr<OpenSides> Open(const Context& context, const VerifyOptions& options, bool lenient) {
   const std::string server = context.server_named ? context.server : "";
   OpenSides sides;
-  const auto open = [](VerifyDaemon::Options daemon, std::unique_ptr<VerifyDaemon>* to) {
+  const auto open = [](const VerifyDaemon::Options& daemon, std::unique_ptr<VerifyDaemon>* to) {
     auto opened = VerifyDaemon::Open(daemon);
-    if (opened.ok()) *to = *std::move(opened);
-    return opened.status();
+    if (!opened.ok()) return opened.status();
+    *to = *std::move(opened);
+    return absl::OkStatus();
   };
   const bool has_device = options.device != kReferenceDevice, has_reference = options.ref_device != kReferenceDevice;
   absl::Status status;
@@ -99,6 +100,12 @@ absl::StatusOr<OpenSides> Open(const Context& context, const VerifyOptions& opti
   }
   if (!status.ok()) return status;
   return sides;
+}
+
+// What "auto" came to be, where there is no choice.
+std::string NameOf(const std::string& device, const std::unique_ptr<VerifyDaemon>& daemon) {
+  if (device != "auto" || daemon == nullptr || daemon->capabilities().devices_size() != 1) return device;
+  return daemon->capabilities().devices(0).name();
 }
 
 // The wave of --spec, whose operands verify draws itself.
@@ -232,6 +239,8 @@ int RunBundle(const Context& context, const Flags& flags) {
   if (!options.region) options.region = of->region;
   auto sides = Open(context, options, flags.lenient || of->lenient);
   if (!sides.ok()) return context.Fail(sides.status());
+  options.device = NameOf(options.device, sides->device);
+  options.ref_device = NameOf(options.ref_device, sides->reference);
   const auto report = VerifyAgain(sides->sides(), *of, options);
   if (!report.ok()) return context.Fail(report.status());
   const bool differs = report->mismatches != 0;
@@ -269,6 +278,8 @@ int RunVerify(const Context& context, const Flags& flags) {
   }
   auto sides = Open(context, options, flags.lenient);
   if (!sides.ok()) return context.Fail(sides.status());
+  options.device = NameOf(options.device, sides->device);
+  options.ref_device = NameOf(options.ref_device, sides->reference);
   absl::StatusOr<VerifyReport> report;
   {
     Progress progress(context.err, context.terminal, "verify", options.waves);

@@ -276,7 +276,7 @@ TEST_F(VerifyTest, ADeviceThatFailsLeavesABundleToo) {
   const std::string server = "--server=" + faulty->unix_address();
   const Outcome found = VerifyInto({server, "--waves=300"});
   EXPECT_EQ(found.status, 1);
-  EXPECT_THAT(found.err, HasSubstr("auto failed: INTERNAL"));
+  EXPECT_THAT(found.err, HasSubstr("cpu failed: INTERNAL"));
   EXPECT_EQ(Verify({server, "--bundle=" + bundle()}).status, 1);
   EXPECT_EQ(Verify({"--bundle=" + bundle(), "--device=cpu"}).status, 0);
 }
