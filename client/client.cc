@@ -1,8 +1,5 @@
 #include "client/client.h"
 
-#include <grpcpp/channel.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <sys/random.h>
 
 #include <utility>
@@ -14,6 +11,7 @@
 #include "bwrt/v1/telemetry.grpc.pb.h"
 #include "bwrt/v1/weights.grpc.pb.h"
 #include "client/address.h"
+#include "client/channel.h"
 #include "client/status.h"
 #include "client/streams.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -31,31 +29,6 @@ std::string RandomId() {
     return absl::StrCat(now, "-", getpid());
   }
   return absl::BytesToHexString(absl::string_view(bytes, sizeof(bytes)));
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address, const ClientOptions& options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxSendMessageSize(options.max_send_bytes);
-  arguments.SetMaxReceiveMessageSize(options.max_receive_bytes);
-  // A connection of its own, so that it comes and goes with this Client.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  // A daemon that restarts is back within seconds; gRPC would wait up to two minutes.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
-bool WaitUntilConnected(grpc::Channel& channel, absl::Duration timeout) {
-  const auto deadline = absl::ToChronoTime(absl::Now() + timeout);
-  for (;;) {
-    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
-    if (state == GRPC_CHANNEL_READY) return true;
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) return false;
-    if (!channel.WaitForStateChange(state, deadline)) return false;
-  }
 }
 
 void SetTimeout(absl::Duration timeout, grpc::ClientContext* context) {
@@ -88,7 +61,7 @@ struct Client::Impl {
   Impl(std::string address, ClientOptions options)
       : address(std::move(address)),
         options(std::move(options)),
-        channel(MakeChannel(this->address, this->options)),
+        channel(MakeChannel(this->address, this->options.max_send_bytes, this->options.max_receive_bytes)),
         execution(channel),
         weights(channel),
         telemetry(channel),

@@ -8,8 +8,11 @@
 namespace bwrt::client {
 
 void AddBenchCommand(CLI::App& app, Context& context) {
-  CLI::App* bench = app.add_subcommand("bench", "Benchmark artifacts");
-  bench->require_subcommand(1);
+  CLI::App* bench =
+      app.add_subcommand("bench",
+                         "Measure how many waves a daemon runs and how long each takes, by waves in flight. Without "
+                         "--server or BWRT_SERVER it measures a bwrtd of its own");
+  AddBenchRun(*bench, context);
   AddBenchReportCommand(*bench, context);
 }
 

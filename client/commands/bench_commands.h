@@ -1,4 +1,4 @@
-// What `bwrtctl bench` has besides running: each function adds a subcommand to it.
+// What `bwrtctl bench` consists of: each function adds its part to it.
 #pragma once
 
 namespace CLI {
@@ -9,6 +9,8 @@ namespace bwrt::client {
 
 struct Context;
 
+// What `bench` itself does: it runs.
+void AddBenchRun(CLI::App& bench, Context& context);
 void AddBenchReportCommand(CLI::App& bench, Context& context);
 
 }  // namespace bwrt::client

@@ -98,6 +98,13 @@ TEST(CliUsage, MistakesAreTwo) {
       {"submit", "--file", "no/such/file", "--m", "2"},
       {"submit", "--m", "1000000000", "--k", "1000000000"},
       {"sample", "--count", "3"},
+      {"bench", "--tile", "128"},
+      {"bench", "--in-flight", "0"},
+      {"bench", "--in-flight", "1,x"},
+      {"bench", "--rounds", "0"},
+      {"bench", "--waves", "5", "--seconds", "1"},
+      {"bench", "--preset", "huge"},
+      {"bench", "--spec", "no/such/file"},
       {"--server=nonsense", "status"},
   };
   for (const auto& arguments : mistakes) {
@@ -147,7 +154,8 @@ TEST(CliUsage, NobodyThereIsThree) {
                                              {"weights", "set", "m", "--tensor", "w:f32:2=random:1"},
                                              {"watch"},
                                              {"sample"},
-                                             {"sample", "--watch"}}) {
+                                             {"sample", "--watch"},
+                                             {"bench"}}) {
     std::vector<std::string> arguments = {server, "--json"};
     arguments.insert(arguments.end(), command.begin(), command.end());
     const Outcome outcome = Bwrtctl(arguments);

@@ -91,6 +91,7 @@ grpc::Status RunWave(v1::SubmitWaveRequest request, v1::WaveResult* result) {
     AppendElement(dtype, static_cast<float>(value), result->mutable_c());
   }
   if (request.model() == kWrong) result->mutable_c()->back() ^= 0x40;
+  if (request.model() == kShort) result->mutable_c()->pop_back();
   result->set_model(request.model());
   result->set_version(1);
   FillEcho(request, result->mutable_tokens(), result->mutable_effective());

@@ -16,6 +16,7 @@ inline constexpr char kHangs[] = "hangs";        // No answer until the call is 
 inline constexpr char kRefuses[] = "refuses";    // INVALID_ARGUMENT with two violations.
 inline constexpr char kDrains[] = "drains";      // UNAVAILABLE with reason DRAINING.
 inline constexpr char kWrong[] = "wrong";        // One element of C is off.
+inline constexpr char kShort[] = "short";        // C lacks its last byte.
 inline constexpr char kConfused[] = "confused";  // The window in the result is another.
 inline constexpr char kFull[] = "full";          // The first two waves find the queue full.
 inline constexpr char kClosed[] = "closed";      // Its swap window never opens.
