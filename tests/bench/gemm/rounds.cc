@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <string>
 #include <thread>
 
@@ -18,6 +19,8 @@
 
 namespace bwrt::bench {
 namespace {
+
+constexpr double kQuietShare = 0.1;
 
 // Whether a thread other than the caller runs, or would if it had a processor: one that spins does, one that waits does
 // not.
@@ -37,10 +40,9 @@ bool OthersRun() {
 class Turns {
  public:
   Turns(const TimedCall& call, double turn_seconds) : call_(call) {
-    call_(calls_++);
     double once = Once();
-    // A short call that was interrupted would be repeated too seldom.
-    if (once < turn_seconds) once = std::min(once, Once());
+    // The first call is slower than others, and a short one that was interrupted would be repeated too seldom.
+    if (once < 2 * turn_seconds) once = std::min(Once(), Once());
     repeats_ = std::max(1, static_cast<int>(std::lround(turn_seconds / std::max(once, 1e-9))));
     // Wakes the contender's own threads and brings its code back; what a long call does not notice.
     warm_up_ = once < turn_seconds;
@@ -78,6 +80,21 @@ void AwaitIdlePools(double patience_seconds) {
   }
 }
 
+std::vector<size_t> CountedRounds(const std::vector<double>& others_shares, int min_rounds) {
+  std::vector<size_t> rounds(others_shares.size());
+  std::iota(rounds.begin(), rounds.end(), size_t{0});
+  std::stable_sort(rounds.begin(), rounds.end(),
+                   [&](size_t a, size_t b) { return others_shares[a] < others_shares[b]; });
+  size_t counted = 0;
+  while (counted < rounds.size() &&
+         (counted < static_cast<size_t>(min_rounds) || others_shares[rounds[counted]] <= kQuietShare)) {
+    ++counted;
+  }
+  rounds.resize(counted);
+  std::sort(rounds.begin(), rounds.end());
+  return rounds;
+}
+
 RoundTimes MeasureRounds(const std::vector<TimedCall>& calls, const RoundPlan& plan) {
   std::vector<Turns> turns;
   turns.reserve(calls.size());
@@ -85,18 +102,30 @@ RoundTimes MeasureRounds(const std::vector<TimedCall>& calls, const RoundPlan& p
     AwaitIdlePools();
     turns.emplace_back(call, plan.turn_seconds);
   }
-  RoundTimes times;
-  times.seconds.resize(calls.size());
-  const CpuUse use;
+  std::vector<std::vector<double>> seconds;  // [round][contender]
+  std::vector<double> others;
+  const auto enough = [&](double elapsed) {
+    const auto quiet = std::count_if(others.begin(), others.end(), [](double share) { return share <= kQuietShare; });
+    return static_cast<int>(others.size()) >= plan.min_rounds &&
+           elapsed >= plan.budget_seconds * (quiet >= plan.min_rounds ? 1 : 3);
+  };
   const Stopwatch watch;
-  for (int round = 0; round < plan.max_rounds; ++round) {
-    if (round >= plan.min_rounds && watch.seconds() >= plan.budget_seconds) break;
+  for (int round = 0; round < plan.max_rounds && !enough(watch.seconds()); ++round) {
+    const CpuUse use;
+    seconds.emplace_back(calls.size());
     for (size_t i = 0; i < calls.size(); ++i) {
       const size_t contender = (i + static_cast<size_t>(round)) % calls.size();
-      times.seconds[contender].push_back(turns[contender].Measure());
+      seconds.back()[contender] = turns[contender].Measure();
     }
+    others.push_back(use.OthersShare());
   }
-  times.others_share = use.OthersShare();
+  RoundTimes times;
+  times.seconds.resize(calls.size());
+  const std::vector<size_t> counted = CountedRounds(others, plan.min_rounds);
+  for (const size_t round : counted) {
+    for (size_t i = 0; i < calls.size(); ++i) times.seconds[i].push_back(seconds[round][i]);
+    times.others_share += others[round] / static_cast<double>(counted.size());
+  }
   return times;
 }
 

@@ -3,6 +3,7 @@
 #define BWRT_TESTS_BENCH_GEMM_TRAVERSAL_BENCH_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "kernels/dtype.h"
@@ -16,6 +17,10 @@ namespace bwrt::bench {
 // eight tile rows whose W alone takes twice that cache (but at most 8192 x 8192 elements), so that an order of tiles
 // which goes along the rows has to fetch W from memory again for each.
 std::vector<GemmShape> TraversalShapes(kernels::DType dtype, int64_t l3_bytes);
+
+// What a model's hit ratios say of two traversals, of which the first was `speed_ratio` times as fast as the second:
+// whether they name the faster one; "within 5 %" when neither was notably faster.
+nlohmann::ordered_json NamesFaster(double speed_ratio, double hit, double other_hit);
 
 // Several traversals against the row snake, in turn, on the same A, W and C, of these shapes. Adds the array
 // "traversals". Throws when a traversal changes the result.
