@@ -44,8 +44,7 @@ std::vector<Traversal> TraversalsOf(const runtime::TileGrid& grid) {
   return {{"row_snake", {RowSnake(rows, cols)}},
           std::move(shuffled),
           {"column_snake", {ColumnSnake(rows, cols)}},
-          {"grouped_4", {Grouped(rows, cols, 4)}},
-          {"grouped_8", {Grouped(rows, cols, 8)}}};
+          {"grouped_4", {Grouped(rows, cols, 4)}}};
 }
 
 // By the model, in a cache of `bytes`; the mean of several orders.
