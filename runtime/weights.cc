@@ -551,10 +551,17 @@ absl::StatusOr<int64_t> Weights::DeleteModel(const std::string& name, std::optio
   }
   const auto model = models_.Find(name);
   if (!model.ok()) return model.status();
+  const auto check = [&] { return CheckRequiredVersion(name, Version(version.value_or(0)), *(*model)->current()); };
+  // First of all: while it is closed, waves are told that there is no such model.
+  if (absl::Status status = check(); !status.ok()) return status;
   if (absl::Status status = line_.CloseModel(*model); !status.ok()) return status;
   const WeightVersion::Ptr current = (*model)->current();
-  absl::Status status = CheckRequiredVersion(name, Version(version.value_or(0)), *current);
+  absl::Status status = check();
+  // Its last swap may have been confirmed to everybody but the state directory, for which it would be the later one.
+  context_.journal->Flush();
+  Reach(context_.failpoints, "delete.begin");
   if (status.ok() && context_.state != nullptr) status = context_.state->DeleteModel(name);
+  Reach(context_.failpoints, "delete.recorded");
   if (!status.ok()) {
     line_.ReopenModel(*model);
     return status;

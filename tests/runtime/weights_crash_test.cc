@@ -237,6 +237,25 @@ TEST_F(WeightsCrashTest, ADamagedVersionFallsBackToTheKeptOneAndNumbersGoOn) {
   EXPECT_EQ(next->updates[0].version, Version(3)) << "number 2 was seen by clients";
 }
 
+// The state directory may not have been told yet that the model's last swap has taken effect.
+TEST_F(WeightsCrashTest, AModelThatIsDeletedRightAfterACommitStaysDeleted) {
+  CrashFiles files;
+  ASSERT_TRUE(Start(&files));
+  ASSERT_TRUE(Prepare("a1", "a", '1').ok());
+  bool committed = false;
+  const auto leave =
+      weights().Commit({{"a1"}, {}}, [&](const absl::StatusOr<CommitResult>& result) { committed = result.ok(); });
+  ASSERT_TRUE(leave.ok());
+  while (!committed) ASSERT_TRUE(executor_.RunOne());
+  ASSERT_GT(executor_.pending(), 0u);
+  ASSERT_TRUE(weights().DeleteModel("a", std::nullopt).ok());
+  weights_->Drain();
+  executor_.RunAll();
+  files.KillProcess();
+  ASSERT_TRUE(Start(&files));
+  EXPECT_FALSE(weights().FindModel("a").ok());
+}
+
 class LostModel : public WeightsCrashTest, public ::testing::WithParamInterface<const char*> {};
 
 // What is damaged is found when the directory is opened (a manifest), or when it is read (a blob).
