@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/status.h"
 
 namespace bwrt::client {
 namespace {
@@ -14,6 +15,11 @@ namespace {
 // The most that one GetUpdate lists: shards, and ranges of each.
 constexpr uint32_t kMaxMissing = 10'000;
 constexpr int kMaxRanges = 64;
+
+// Whether what the daemon has is there still, and the rest can follow over another stream.
+bool CanResume(const absl::Status& status) {
+  return absl::IsUnavailable(status) || (!status.ok() && DetailsOf(status).reason == "STAGE_IDLE");
+}
 
 }  // namespace
 
@@ -56,7 +62,7 @@ absl::Status Stager::Retry(Attempt attempt) {
   absl::Duration delay = options_.retry_delay;
   for (;;) {
     absl::Status status = attempt();
-    if (!absl::IsUnavailable(status)) return status;
+    if (!CanResume(status)) return status;
     if (failures_ == 0) delay = options_.retry_delay;
     if (++failures_ > options_.max_retries) return status;
     ++result_.retries;

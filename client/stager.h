@@ -8,8 +8,9 @@
 //
 // 1. Declarations go first, over a stream of their own: once it has been answered, a shard that GetUpdate does not
 //    list as missing is complete. All chunks go over one stream after it.
-// 2. When that breaks with UNAVAILABLE, the daemon is asked what it lacks, and only this is sent over the next one.
-//    Any other error ends the run at once.
+// 2. When that breaks with UNAVAILABLE, or the daemon has ended it because nothing came for long (a source that is
+//    slow), the daemon is asked what it lacks, and only this is sent over the next one. Any other error ends the run at
+//    once.
 // 3. After an error the update is as the daemon has it: a later run can bring the rest.
 #pragma once
 

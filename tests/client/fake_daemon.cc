@@ -339,7 +339,7 @@ FakeDaemon::~FakeDaemon() = default;
 const std::string& FakeDaemon::address() const { return impl_->address; }
 int FakeDaemon::cancelled() const { return impl_->state.cancelled; }
 int FakeDaemon::hanging() const { return impl_->state.hanging; }
-void FakeDaemon::BreakStages(int streams, int chunks) { impl_->updates.BreakStages(streams, chunks); }
+void FakeDaemon::BreakStages(int streams, int chunks, bool idle) { impl_->updates.BreakStages(streams, chunks, idle); }
 std::vector<StagedChunk> FakeDaemon::staged() const { return impl_->updates.staged(); }
 
 }  // namespace bwrt::client

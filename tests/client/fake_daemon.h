@@ -42,8 +42,9 @@ class FakeDaemon {
   // Calls waiting in kHangs right now.
   int hanging() const;
 
-  // The next `streams` StageWeights streams end with UNAVAILABLE where their chunk number `chunks` would be taken.
-  void BreakStages(int streams, int chunks);
+  // The next `streams` StageWeights streams end with UNAVAILABLE where their chunk number `chunks` would be taken; if
+  // `idle`, as those on which nothing has come for long.
+  void BreakStages(int streams, int chunks, bool idle = false);
   // Every chunk taken, in order.
   std::vector<StagedChunk> staged() const;
 

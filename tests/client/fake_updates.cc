@@ -83,6 +83,7 @@ grpc::Status FakeUpdates::Stage(grpc::ServerReader<v1::StageWeightsRequest>& rea
     }
     if (broken_streams_ > 0 && static_cast<int>(response->chunks()) == chunks_before_break_) {
       --broken_streams_;
+      if (idle_break_) return Refuse(StatusCode::DEADLINE_EXCEEDED, "STAGE_IDLE");
       return grpc::Status(StatusCode::UNAVAILABLE, "the connection broke");
     }
     if (grpc::Status status = update->Take(request.chunk()); !status.ok()) return status;
@@ -311,10 +312,11 @@ grpc::Status FakeUpdates::Load(const v1::LoadFileRequest& request, grpc::ServerW
   return grpc::Status::OK;
 }
 
-void FakeUpdates::BreakStages(int streams, int chunks) {
+void FakeUpdates::BreakStages(int streams, int chunks, bool idle) {
   absl::MutexLock lock(&mu_);
   broken_streams_ = streams;
   chunks_before_break_ = chunks;
+  idle_break_ = idle;
 }
 
 std::vector<StagedChunk> FakeUpdates::staged() const {

@@ -37,7 +37,7 @@ class FakeUpdates {
   grpc::Status Load(const v1::LoadFileRequest& request, grpc::ServerWriter<v1::LoadFileProgress>& writer);
 
   // As FakeDaemon has them.
-  void BreakStages(int streams, int chunks);
+  void BreakStages(int streams, int chunks, bool idle);
   std::vector<StagedChunk> staged() const;
 
  private:
@@ -60,6 +60,7 @@ class FakeUpdates {
   std::vector<StagedChunk> staged_ ABSL_GUARDED_BY(mu_);
   int broken_streams_ ABSL_GUARDED_BY(mu_) = 0;
   int chunks_before_break_ ABSL_GUARDED_BY(mu_) = 0;
+  bool idle_break_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace bwrt::client

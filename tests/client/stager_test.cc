@@ -106,6 +106,15 @@ TEST_F(StagerTest, SendsOnlyWhatABrokenStreamLost) {
   EXPECT_EQ(ReadBack("w"), w_);
 }
 
+TEST_F(StagerTest, ResumesAStreamThatWasEndedForItsIdleness) {
+  Begin();
+  daemon_.BreakStages(/*streams=*/2, /*chunks=*/3, /*idle=*/true);
+  const auto result = MakeStager().Run();
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->retries, 2);
+  EXPECT_EQ(Taken(), all_);
+}
+
 TEST_F(StagerTest, GivesUpWhenRetriesBringNothing) {
   Begin();
   options_.max_retries = 2;
