@@ -59,6 +59,22 @@ class FileSource : public ByteSource {
   const uint64_t bytes_;
 };
 
+class PartSource : public ByteSource {
+ public:
+  PartSource(std::shared_ptr<const ByteSource> source, uint64_t begin, uint64_t bytes)
+      : source_(std::move(source)), begin_(begin), bytes_(bytes) {}
+
+  uint64_t size() const override { return bytes_; }
+  absl::Status Read(uint64_t offset, size_t count, char* out) const override {
+    return source_->Read(begin_ + offset, count, out);
+  }
+
+ private:
+  const std::shared_ptr<const ByteSource> source_;
+  const uint64_t begin_;
+  const uint64_t bytes_;
+};
+
 }  // namespace
 
 std::unique_ptr<ByteSource> FromMemory(absl::string_view bytes) { return std::make_unique<MemorySource>(bytes); }
@@ -75,6 +91,10 @@ absl::StatusOr<std::unique_ptr<ByteSource>> FromFile(std::string path, uint64_t 
         absl::StrCat(path, ": holds ", size, " bytes, the part from byte ", offset, " needs ", bytes.value_or(0)));
   }
   return std::make_unique<FileSource>(std::move(path), offset, bytes.value_or(size - offset));
+}
+
+std::shared_ptr<const ByteSource> PartOf(std::shared_ptr<const ByteSource> source, uint64_t offset, uint64_t bytes) {
+  return std::make_shared<PartSource>(std::move(source), offset, bytes);
 }
 
 absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source,

@@ -33,6 +33,9 @@ std::unique_ptr<ByteSource> FromMemory(absl::string_view bytes);
 absl::StatusOr<std::unique_ptr<ByteSource>> FromFile(std::string path, uint64_t offset = 0,
                                                      std::optional<uint64_t> bytes = {});
 
+// `bytes` of `source` from `offset`, which lie within it.
+std::shared_ptr<const ByteSource> PartOf(std::shared_ptr<const ByteSource> source, uint64_t offset, uint64_t bytes);
+
 // Of the whole source, which is read for it. `on_read` is told how many bytes have been.
 absl::StatusOr<std::string> DigestOf(DigestKind kind, const ByteSource& source,
                                      const std::function<void(uint64_t bytes)>& on_read = {});

@@ -31,4 +31,13 @@ inline void AddFileFlags(CLI::App& command, TensorSourceFlags* flags) {
                         "What precommit verifies each tensor with; default xxh3");
 }
 
+// --ranks, of raw tensors.
+inline CLI::Option* AddRanksFlag(CLI::App& command, TensorSourceFlags* flags) {
+  return command
+      .add_option("--ranks", flags->ranks,
+                  "Stage each --tensor as so many shards of its rows, as its publishers on several hosts do; default 1")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+}
+
 }  // namespace bwrt::client

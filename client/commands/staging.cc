@@ -11,7 +11,7 @@ namespace {
 uint64_t BytesOf(const std::vector<TensorSource>& tensors) {
   uint64_t total = 0;
   for (const TensorSource& tensor : tensors) {
-    if (tensor.bytes != nullptr) total += tensor.bytes->size();
+    for (const auto& shard : tensor.shards) total += shard != nullptr ? shard->size() : 0;
   }
   return total;
 }
@@ -22,11 +22,14 @@ absl::Status AddDigests(const Context& context, DigestKind kind, std::vector<Ten
   Progress progress(context.err, context.terminal, "digest", BytesOf(*tensors), Progress::Unit::kBytes);
   uint64_t done = 0;
   for (TensorSource& tensor : *tensors) {
-    if (tensor.bytes == nullptr) continue;
-    auto digest = DigestOf(kind, *tensor.bytes, [&](uint64_t bytes) { progress.Update(done + bytes); });
-    if (!digest.ok()) return digest.status();
-    tensor.manifest.mutable_shards(0)->set_digest(*std::move(digest));
-    done += tensor.bytes->size();
+    for (size_t rank = 0; rank < tensor.shards.size(); ++rank) {
+      const auto& shard = tensor.shards[rank];
+      if (shard == nullptr) continue;
+      auto digest = DigestOf(kind, *shard, [&](uint64_t bytes) { progress.Update(done + bytes); });
+      if (!digest.ok()) return digest.status();
+      tensor.manifest.mutable_shards(static_cast<int>(rank))->set_digest(*std::move(digest));
+      done += shard->size();
+    }
   }
   return absl::OkStatus();
 }
@@ -39,9 +42,10 @@ absl::StatusOr<StageResult> StageTensors(const Context& context, Client& client,
   stager_options.on_progress = [&progress](uint64_t done, uint64_t) { progress.Update(done); };
   Stager stager(client, update_id, std::move(stager_options));
   for (const TensorSource& tensor : tensors) {
-    if (tensor.bytes == nullptr) continue;
-    if (options.declare) stager.Declare(tensor.manifest);
-    stager.Add(tensor.manifest.name(), 0, tensor.bytes);
+    if (options.declare && !tensor.shards.empty()) stager.Declare(tensor.manifest);
+    for (uint32_t rank = 0; rank < tensor.shards.size(); ++rank) {
+      if (tensor.shards[rank] != nullptr) stager.Add(tensor.manifest.name(), rank, tensor.shards[rank]);
+    }
   }
   return stager.Run();
 }

@@ -1,5 +1,6 @@
 #include "client/commands/tensor_source.h"
 
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <utility>
@@ -35,18 +36,46 @@ class RandomSource : public ByteSource {
   const uint64_t elements_;
 };
 
-absl::StatusOr<TensorSource> FromTensorFlag(const std::string& text, bool source_required) {
-  const auto flag = ParseTensorFlag(text, source_required);
+absl::StatusOr<TensorSource> FromTensorFlag(const std::string& text, const TensorSourceFlags& flags,
+                                            bool source_required) {
+  auto flag = ParseTensorFlag(text, source_required);
   if (!flag.ok()) return flag.status();
   TensorSource tensor;
   tensor.manifest.set_name(flag->name);
   tensor.manifest.set_dtype(flag->dtype);
   for (const int64_t dim : flag->shape) tensor.manifest.add_shape(dim);
-  if (!flag->has_source()) return tensor;
-  auto bytes = OpenTensor(*flag);
-  if (!bytes.ok()) return bytes.status();
-  tensor.bytes = *std::move(bytes);
-  tensor.manifest.add_shards()->set_bytes(tensor.bytes->size());
+  const auto elements = CountElements(*flag);
+  if (!elements.ok()) return elements.status();
+  const int64_t rows = flag->shape.front();
+  if (flags.ranks > static_cast<uint64_t>(rows)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--tensor ", text, ": has ", rows, " rows, too few for --ranks ", flags.ranks));
+  }
+  const uint64_t row_bytes = static_cast<uint64_t>(*elements / rows) * StoredDTypeBytes(flag->dtype);
+  std::shared_ptr<const ByteSource> bytes;
+  uint64_t first = 0;  // That of the tensor's bytes with which the source begins.
+  if (flag->has_source()) {
+    // A file of one shard is as large as that; random elements are always the whole tensor's.
+    if (flags.rank.has_value() && !flag->seed.has_value()) {
+      const ShardRows own = RowsOf(rows, *flags.rank, flags.ranks);
+      flag->shape.front() = own.end - own.begin;
+      first = static_cast<uint64_t>(own.begin) * row_bytes;
+    }
+    auto opened = OpenTensor(*flag);
+    if (!opened.ok()) return opened.status();
+    bytes = *std::move(opened);
+  }
+  if (bytes == nullptr && flags.ranks == 1) return tensor;  // Of one shard the daemon knows the size.
+  for (uint32_t rank = 0; rank < flags.ranks; ++rank) {
+    const ShardRows own = RowsOf(rows, rank, flags.ranks);
+    const uint64_t begin = static_cast<uint64_t>(own.begin) * row_bytes;
+    const uint64_t size = static_cast<uint64_t>(own.end - own.begin) * row_bytes;
+    v1::Shard* shard = tensor.manifest.add_shards();
+    shard->set_rank(rank);
+    shard->set_bytes(size);
+    const bool there = bytes != nullptr && flags.rank.value_or(rank) == rank;
+    tensor.shards.push_back(there ? PartOf(bytes, begin - first, size) : nullptr);
+  }
   return tensor;
 }
 
@@ -59,14 +88,21 @@ absl::StatusOr<TensorSource> FromNpyFlag(const std::string& text) {
   if (!bytes.ok()) return bytes.status();
   TensorSource tensor;
   tensor.manifest.set_name(text.substr(0, equals));
-  tensor.bytes = *std::move(bytes);
   v1::Shard* shard = tensor.manifest.add_shards();
-  shard->set_bytes(tensor.bytes->size());
+  shard->set_bytes((*bytes)->size());
   shard->set_encoding(v1::NPY);
+  tensor.shards.push_back(*std::move(bytes));
   return tensor;
 }
 
 }  // namespace
+
+ShardRows RowsOf(int64_t rows, uint32_t rank, uint32_t ranks) {
+  const int64_t each = rows / ranks;
+  const int64_t more = rows % ranks;  // So many shards have a row more.
+  const auto begin = [&](int64_t r) { return r * each + std::min(r, more); };
+  return {begin(rank), begin(int64_t{rank} + 1)};
+}
 
 absl::StatusOr<std::shared_ptr<const ByteSource>> OpenTensor(const TensorFlag& flag) {
   const auto elements = CountElements(flag);
@@ -86,9 +122,17 @@ absl::StatusOr<std::shared_ptr<const ByteSource>> OpenTensor(const TensorFlag& f
 }
 
 absl::StatusOr<std::vector<TensorSource>> OpenTensors(const TensorSourceFlags& flags, bool sources_required) {
+  if (flags.rank.value_or(0) >= flags.ranks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--rank ", *flags.rank, ": ranks begin at 0 and end below --ranks, which is ", flags.ranks));
+  }
+  if (flags.ranks > 1 && !flags.npy.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--npy ", flags.npy.front(), ": a .npy file is one shard; use --tensor with --ranks"));
+  }
   std::vector<TensorSource> tensors;
   for (const std::string& text : flags.tensors) {
-    auto tensor = FromTensorFlag(text, sources_required);
+    auto tensor = FromTensorFlag(text, flags, sources_required);
     if (!tensor.ok()) return tensor.status();
     tensors.push_back(*std::move(tensor));
   }

@@ -53,6 +53,7 @@ void AddWeightsBeginCommand(CLI::App& weights, Context& context) {
       ->description("What will be staged, so that room for it is reserved now: as for stage, or without a source")
       ->type_name("NAME:DTYPE:DIMSxDIMS[=FILE|=random:SEED]");
   AddFileFlags(*command, &flags->sources);
+  AddRanksFlag(*command, &flags->sources);
   command->add_flag("--open", flags->open,
                     "Take other tensors besides those listed here; implied where none is listed");
   command->callback([&context, flags] { context.command = [&context, flags] { return RunBegin(context, *flags); }; });

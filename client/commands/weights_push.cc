@@ -57,6 +57,7 @@ void AddWeightsPushCommand(CLI::App& weights, Context& context) {
   command->add_option("MODEL", flags->begin.model, "The model; it is created where it does not exist")->required();
   AddTensorFlag(*command, &flags->sources.tensors);
   AddFileFlags(*command, &flags->sources);
+  AddRanksFlag(*command, &flags->sources);
   AddBeginFlags(*command, &flags->begin);
   AddSwapFlags(*command, &flags->swap);
   command->add_flag("--keep", flags->keep, "Should it fail, leave the update as it is instead of aborting it");

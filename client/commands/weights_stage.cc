@@ -50,10 +50,15 @@ int RunStage(const Context& context, const Flags& flags) {
   if (!tensors.ok()) return context.Usage(tensors.status());
   const auto client = context.Connect();
   if (!client.ok()) return context.Fail(client.status());
-  absl::Status digested = AddDigests(context, flags.sources.digest, &*tensors);
-  if (!digested.ok()) return context.Fail(digested);
+  // What one host has of a tensor is no more than its shard: the whole has been announced by begin, digests included.
+  const bool whole = !flags.sources.rank.has_value();
+  if (whole) {
+    if (absl::Status status = AddDigests(context, flags.sources.digest, &*tensors); !status.ok()) {
+      return context.Fail(status);
+    }
+  }
   const auto result =
-      StageTensors(context, **client, flags.id, *tensors, {.declare = true, .only_missing = flags.resume});
+      StageTensors(context, **client, flags.id, *tensors, {.declare = whole, .only_missing = flags.resume});
   if (!result.ok()) return context.Fail(result.status());
   PrintStaged(context, flags, *result);
   return kExitDone;
@@ -67,6 +72,15 @@ void AddWeightsStageCommand(CLI::App& weights, Context& context) {
   command->add_option("UPDATE", flags->id, "The update's id")->required();
   AddTensorFlag(*command, &flags->sources.tensors);
   AddFileFlags(*command, &flags->sources);
+  CLI::Option* ranks = AddRanksFlag(*command, &flags->sources);
+  command
+      ->add_option(
+          "--rank", flags->sources.rank,
+          "Bring only the shard of this rank, of an update that was begun with --ranks: the dimensions are the "
+          "whole tensor's, a file holds just the shard's rows")
+      ->check(CheckUnsigned)
+      ->needs(ranks)
+      ->type_name("R");
   command->add_flag("--resume", flags->resume,
                     "Send only what the update does not have yet of the same files, as after a broken stage");
   command->callback([&context, flags] { context.command = [&context, flags] { return RunStage(context, *flags); }; });

@@ -52,5 +52,15 @@ TEST(Digest, OfASourceIsThatOfItsBytes) {
   }
 }
 
+TEST(ByteSourceTest, APartOfAnother) {
+  const std::shared_ptr<const ByteSource> whole = FromMemory("0123456789");
+  const auto part = PartOf(whole, 3, 5);
+  EXPECT_EQ(part->size(), 5u);
+  std::string bytes(2, ' ');
+  ASSERT_TRUE(part->Read(1, 2, bytes.data()).ok());
+  EXPECT_EQ(bytes, "45");
+  EXPECT_EQ(*DigestOf(DigestKind::kXxh3, *part), DigestOf(DigestKind::kXxh3, "34567"));
+}
+
 }  // namespace
 }  // namespace bwrt::client

@@ -56,6 +56,60 @@ TEST_F(WeightsPublishCliTest, PushOnAnOldBaseIsRefused) {
   EXPECT_TRUE(absl::StrContains(outcome.err, "ABORTED BASE_CHANGED")) << outcome.err;
 }
 
+TEST_F(WeightsPublishCliTest, EachHostStagesItsRank) {
+  const std::string whole = "abcdefghijklmnopqrstuvwxyz0123456789ABCD";  // Five rows of eight bytes.
+  const std::vector<std::string> files = {TempFile("rank0", whole.substr(0, 16)),
+                                          TempFile("rank1", whole.substr(16, 16)), TempFile("rank2", whole.substr(32))};
+  Do({"begin", "m", "--id", "u", "--tensor", "w:f32:5x2", "--ranks", "3"});
+  for (const int rank : {2, 0, 1}) {
+    const std::string tensor = "w:f32:5x2=" + files[static_cast<size_t>(rank)];
+    const Json json =
+        Do({"stage", "u", "--tensor", tensor, "--ranks", "3", "--rank", std::to_string(rank), "--json"}).json();
+    EXPECT_EQ(json["bytes"], rank == 2 ? 8 : 16);
+    EXPECT_EQ(daemon_.staged().back().rank, static_cast<uint32_t>(rank));
+  }
+  Do({"precommit", "u"});
+  Do({"commit", "u"});
+  EXPECT_EQ(Do({"read", "m", "w"}).out, whole);
+}
+
+TEST_F(WeightsPublishCliTest, OneHostStagesAllRanks) {
+  const std::string expected = *RandomMatrix({.seed = 5, .wave = 0, .role = OperandStream::kW}, F32, 7, 2);
+  Do({"push", "m", "--tensor", "w:f32:7x2=random:5", "--ranks", "3"});
+  EXPECT_EQ(Do({"read", "m", "w"}).out, expected);
+  ASSERT_EQ(daemon_.staged().size(), 3u);
+  for (uint32_t rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(daemon_.staged()[rank].rank, rank);
+    EXPECT_EQ(daemon_.staged()[rank].bytes, rank == 0 ? 24u : 16u);
+  }
+  Do({"begin", "m", "--id", "u"});
+  Do({"stage", "u", "--tensor", "w:f32:7x2=random:5", "--ranks", "2", "--digest", "sha256"});
+  Do({"precommit", "u"});
+  // Of random elements each rank has its own part, too.
+  Do({"begin", "m", "--id", "v", "--tensor", "w:f32:7x2=random:5", "--ranks", "2"});
+  for (const char* rank : {"0", "1"}) {
+    Do({"stage", "v", "--tensor", "w:f32:7x2=random:5", "--ranks", "2", "--rank", rank});
+  }
+  Do({"precommit", "v"});
+}
+
+TEST_F(WeightsPublishCliTest, RanksThatCanNotBe) {
+  const std::string file = TempFile("ranks.bin", "12345678");
+  const auto says = [&](const std::vector<std::string>& arguments, absl::string_view text) {
+    const Outcome outcome = Ask(arguments);
+    EXPECT_EQ(outcome.status, 2) << testing::PrintToString(arguments);
+    EXPECT_TRUE(absl::StrContains(outcome.err, text)) << outcome.err;
+  };
+  const std::string tensor = "w:f32:2x1=" + file;
+  says({"stage", "u", "--tensor", tensor, "--rank", "0"}, "--ranks");
+  says({"stage", "u", "--tensor", tensor, "--ranks", "2", "--rank", "2"}, "--rank 2: ranks begin at 0 and end below");
+  says({"stage", "u", "--tensor", tensor, "--ranks", "2", "--rank", "0"}, "holds 8 bytes, the tensor's shape needs 4");
+  says({"stage", "u", "--tensor", tensor, "--ranks", "3"}, "has 2 rows, too few for --ranks 3");
+  says({"stage", "u", "--tensor", tensor, "--ranks", "0"}, "--ranks");
+  says({"stage", "u", "--npy", "w=" + file, "--ranks", "2"}, "a .npy file is one shard");
+  says({"push", "m", "--tensor", tensor, "--rank", "0"}, "--rank");
+}
+
 TEST_F(WeightsPublishCliTest, Load) {
   const Outcome plain = Do({"load", "m", "model.safetensors", "--label", "l"});
   EXPECT_TRUE(absl::StartsWith(plain.out, "m: version 0 -> 1: 2 tensors, 16 B in ")) << plain.out;

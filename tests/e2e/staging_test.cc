@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/digest.h"
 #include "client/status.h"
 #include "tests/e2e/updates_fixture.h"
 
@@ -18,6 +19,7 @@ namespace {
 using absl::StatusCode;
 using client::FormatError;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 using StagingTest = UpdatesFixture;
 
@@ -116,6 +118,64 @@ TEST_F(StagingTest, AWrongDigestDropsThatShard) {
   ASSERT_TRUE(weights().Commit({"u"}).ok());
   EXPECT_EQ(Content("wrong"), bytes);
   EXPECT_EQ(Content("right"), Ramp(4));
+}
+
+TEST_F(StagingTest, AnXxh3DigestIsVerifiedToo) {
+  // XXH3, 128 bits, seed 0, big-endian, of 1024 'a': as other implementations write it.
+  constexpr char kDigest[] = "xxh3:52628c92ccb242754a5d6b09a9587a1c";
+  const std::string right(4 * kRowBytes, 'a');
+  ASSERT_NO_FATAL_FAILURE(Start());
+  v1::TensorManifest tensor = Matrix("w", 4);
+  v1::Shard* shard = tensor.add_shards();
+  shard->set_bytes(4 * kRowBytes);
+  for (const std::string bad : {"xxh3:", "xxh3:0", "xxh3:ABCDEF0123456789abcdef0123456789", "xxh64:0123456789abcdef"}) {
+    shard->set_digest(bad);
+    const absl::Status refused = weights().Begin(BeginOf("u", {tensor})).status();
+    EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument) << bad;
+    EXPECT_THAT(Reasons(refused), ElementsAre("DIGEST")) << bad;
+  }
+  shard->set_digest(kDigest);
+  ASSERT_TRUE(weights().Begin(BeginOf("u", {tensor})).ok());
+  std::string wrong = right;
+  wrong[777] ^= 1;
+  // In two chunks, the second first, so that the digest is not made in one go.
+  const auto stage = [&](const std::string& bytes) {
+    return weights()
+        .Stage({ChunkOf("u", "w", 600, bytes.substr(600)), ChunkOf("u", "w", 0, bytes.substr(0, 600))})
+        .status();
+  };
+  ASSERT_TRUE(stage(wrong).ok());
+  const absl::Status refused = weights().Precommit("u").status();
+  EXPECT_TRUE(Is(refused, StatusCode::kFailedPrecondition, "UPDATE_INCOMPLETE"));
+  EXPECT_THAT(Reasons(refused), ElementsAre("DIGEST_MISMATCH"));
+  EXPECT_THAT(FormatError(refused), HasSubstr(kDigest)) << "what was expected";
+  ASSERT_TRUE(stage(right).ok());
+  ASSERT_TRUE(weights().Precommit("u").ok());
+  ASSERT_TRUE(weights().Commit({"u"}).ok());
+  EXPECT_EQ(Content("w"), right);
+}
+
+TEST_F(StagingTest, ShardsMayHaveDigestsOfDifferentKinds) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  v1::TensorManifest tensor = Matrix("w", 4);
+  const std::string bytes = Ramp(4);
+  for (uint32_t rank = 0; rank < 2; ++rank) {
+    v1::Shard* shard = tensor.add_shards();
+    shard->set_rank(rank);
+    shard->set_bytes(2 * kRowBytes);
+    shard->set_digest(client::DigestOf(rank == 0 ? client::DigestKind::kXxh3 : client::DigestKind::kSha256,
+                                       absl::string_view(bytes).substr(rank * 2 * kRowBytes, 2 * kRowBytes)));
+  }
+  ASSERT_TRUE(weights().Begin(BeginOf("u", {tensor})).ok());
+  ASSERT_TRUE(weights()
+                  .Stage({ShardOf("u", "w", 0, bytes.substr(0, 2 * kRowBytes)),
+                          ShardOf("u", "w", 1, bytes.substr(0, 2 * kRowBytes))})
+                  .ok());
+  EXPECT_THAT(Reasons(weights().Precommit("u").status()), ElementsAre("DIGEST_MISMATCH"));
+  ASSERT_TRUE(weights().Stage({ShardOf("u", "w", 1, bytes.substr(2 * kRowBytes))}).ok());
+  ASSERT_TRUE(weights().Precommit("u").ok());
+  ASSERT_TRUE(weights().Commit({"u"}).ok());
+  EXPECT_EQ(Content("w"), bytes);
 }
 
 TEST_F(StagingTest, WrongSizes) {

@@ -237,6 +237,28 @@ def test_updates(serving, tmp_path):
         assert models[1]["label"] == "one"
 
 
+def test_ranks_stage_their_own_shards(serving, tmp_path):
+    rows = [struct.pack("<3f", *(10 * row + column for column in range(3))) for row in range(5)]
+    with serving() as daemon:
+        tensor = "w:f32:5x3"
+        update = succeed(daemon.bwrtctl("weights", "begin", "llm", "--tensor", tensor, "--ranks", 2)).strip()
+        for rank, part in ((1, rows[3:]), (0, rows[:3])):
+            file = tmp_path / f"rank{rank}.bin"
+            file.write_bytes(b"".join(part))
+            shard = ["--tensor", f"{tensor}={file}", "--ranks", 2, "--rank", rank]
+            succeed(daemon.bwrtctl("weights", "stage", update, *shard))
+        succeed(daemon.bwrtctl("weights", "precommit", update))
+        succeed(daemon.bwrtctl("weights", "commit", update))
+        out = tmp_path / "w.bin"
+        succeed(daemon.bwrtctl("weights", "read", "llm", "w", "--out", out))
+        assert out.read_bytes() == b"".join(rows)
+        # One host that has all of it; its digests are checked shard by shard.
+        push = ["weights", "push", "llm", "--tensor", f"{tensor}={out}", "--ranks", 3, "--digest", "sha256"]
+        assert succeed_json(daemon.bwrtctl("--json", *push))["version"] == 2
+        succeed(daemon.bwrtctl("weights", "read", "llm", "w", "--out", tmp_path / "again.bin"))
+        assert (tmp_path / "again.bin").read_bytes() == out.read_bytes()
+
+
 def test_watch_and_sample(serving):
     with serving() as daemon:
         sample = succeed_json(daemon.bwrtctl("--json", "sample"))
