@@ -30,6 +30,7 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
   AddReplayCommand(app, context);
   AddExplainCommand(app, context);
   AddVerifyCommand(app, context);
+  AddModelCommand(app, context);
   AddWeightsCommands(app, context);
   AddWatchCommands(app, context);
   AddPagesCommand(app, context);

@@ -123,6 +123,11 @@ absl::StatusOr<v1::ValidateWaveResponse> Client::ValidateWave(const v1::SubmitWa
   return impl_->Call(impl_->execution, &v1::Execution::Stub::ValidateWave, request, options);
 }
 
+absl::StatusOr<v1::ModelTraversalsResponse> Client::ModelTraversals(const v1::ModelTraversalsRequest& request,
+                                                                    const CallOptions& options) {
+  return impl_->Call(impl_->execution, &v1::Execution::Stub::ModelTraversals, request, options);
+}
+
 absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(const v1::CancelWaveRequest& request,
                                                           const CallOptions& options) {
   return impl_->Call(impl_->execution, &v1::Execution::Stub::CancelWave, request, options);

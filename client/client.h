@@ -67,6 +67,8 @@ class Client {
   // Of a wave that carries this client's client_id().
   absl::StatusOr<v1::CancelWaveResponse> CancelWave(absl::string_view wave_id, const CallOptions& options = {});
   absl::StatusOr<v1::GetCapabilitiesResponse> GetCapabilities(const CallOptions& options = {});
+  absl::StatusOr<v1::ModelTraversalsResponse> ModelTraversals(const v1::ModelTraversalsRequest& request,
+                                                              const CallOptions& options = {});
 
   // Weights. With WAIT_FOR_WINDOW and no timeout given, SetWeights allows wait_timeout on top of
   // the default.

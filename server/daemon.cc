@@ -135,6 +135,7 @@ absl::Status Daemon::StartRuntime() {
   if (!whitelist.ok()) return whitelist.status();
 
   runtime::RuntimeOptions options;
+  options.device_l2_bytes = cpu.l2_bytes;
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
   options.lanes = one_each(flags_.waves.lanes, kMaxLanes);

@@ -16,6 +16,7 @@ void AddSubmitCommand(CLI::App& app, Context& context);
 void AddReplayCommand(CLI::App& app, Context& context);
 void AddExplainCommand(CLI::App& app, Context& context);
 void AddVerifyCommand(CLI::App& app, Context& context);
+void AddModelCommand(CLI::App& app, Context& context);
 void AddWeightsCommands(CLI::App& app, Context& context);  // weights list, and those of weights_commands.h
 void AddWatchCommands(CLI::App& app, Context& context);    // watch, sample
 void AddPagesCommand(CLI::App& app, Context& context);

@@ -11,8 +11,8 @@
 #include "client/commands/context.h"
 #include "client/commands/explained_wave.h"
 #include "client/commands/output.h"
+#include "client/commands/own_daemon.h"
 #include "client/file.h"
-#include "client/private_daemon.h"
 #include "client/tile_drawing.h"
 #include "client/tile_grid_svg.h"
 #include "client/tile_grid_text.h"
@@ -52,17 +52,10 @@ void PrintEffective(const v1::EffectiveSpec& effective, std::ostream& out) {
   }
 }
 
-// Asks the daemon that was named, else one of our own.
 absl::StatusOr<v1::ValidateWaveResponse> Ask(Context& context, v1::SubmitWaveRequest request) {
-  std::unique_ptr<PrivateDaemon> daemon;
-  if (!context.server_named) {
-    // Every shape may be asked about; the answer says which are unlisted.
-    auto started = PrivateDaemon::Start({.flags = {"--shape-check=lenient", "--log-level=warning"}});
-    if (!started.ok()) return started.status();
-    daemon = *std::move(started);
-    context.server = daemon->address();
-    request.clear_model();  // It has but the default one.
-  }
+  // Every shape may be asked about; the answer says which are unlisted.
+  const auto own = StartUnlessNamed(context, request);
+  if (!own.ok()) return own.status();
   const auto client = context.Connect();
   if (!client.ok()) return client.status();
   return (*client)->ValidateWave(request);

@@ -98,7 +98,10 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
 }  // namespace
 
 ExecutionService::ExecutionService(runtime::Runtime* runtime, v1::Build build)
-    : runtime_(runtime), capabilities_(Describe(*runtime, std::move(build))), streams_(kMaxWaveStreams) {}
+    : runtime_(runtime),
+      capabilities_(Describe(*runtime, std::move(build))),
+      streams_(kMaxWaveStreams),
+      service_(runtime) {}
 
 void ExecutionService::Async::RequestStreamWaveBytes(
     grpc::ServerContext* context, grpc::ServerAsyncReaderWriter<v1::StreamWavesResponse, grpc::ByteBuffer>* stream,

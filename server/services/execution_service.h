@@ -1,4 +1,5 @@
-// ExecutionService: bwrt.v1.Execution on the completion queue. Decodes, calls the runtime, encodes: no policy.
+// ExecutionService: bwrt.v1.Execution. Decodes, calls the runtime, encodes: no policy. All but what is in
+// TraversalCalls is served from the completion queue.
 //
 // Thread-safe. Must outlive the loop and not the runtime.
 #ifndef BWRT_SERVER_SERVICES_EXECUTION_SERVICE_H_
@@ -10,6 +11,7 @@
 #include "runtime/runtime.h"
 #include "server/rpc/completion_loop.h"
 #include "server/services/open_streams.h"
+#include "server/services/traversal_calls.h"
 #include "server/services/wave_stream.h"
 
 namespace bwrt::server {
@@ -25,9 +27,13 @@ class ExecutionService {
   void CloseStreams();
 
  private:
+  using E = v1::Execution;
+  using Mixed = E::WithAsyncMethod_SubmitWave<E::WithAsyncMethod_StreamWaves<E::WithAsyncMethod_ValidateWave<
+      E::WithAsyncMethod_CancelWave<E::WithAsyncMethod_GetCapabilities<TraversalCalls>>>>>;
   // The generated service, with StreamWaves' requests as bytes (see WaveStream).
-  class Async final : public v1::Execution::AsyncService {
+  class Async final : public Mixed {
    public:
+    explicit Async(runtime::Runtime* runtime) { Init(runtime); }
     void RequestStreamWaveBytes(grpc::ServerContext* context,
                                 grpc::ServerAsyncReaderWriter<v1::StreamWavesResponse, grpc::ByteBuffer>* stream,
                                 grpc::CompletionQueue* call_queue, grpc::ServerCompletionQueue* notification_queue,
