@@ -18,20 +18,22 @@ std::string GroupName(uint32_t group, int64_t rows) {
   return absl::StrCat("groups of ", group, static_cast<int64_t>(group) >= rows ? " (column-major)" : "");
 }
 
-std::string GivenName(const v1::SubmitWaveRequest& wave, int64_t rows) {
+std::string GivenName(const v1::SubmitWaveRequest& wave, int64_t rows, uint64_t tiles) {
   const WaveSpec& spec = wave.spec();
   const int listed = std::max(spec.tile_order_size(), spec.tile_order_flat_size());
-  if (listed > 0) return absl::StrCat("given (", listed, listed == 1 ? " tile" : " tiles", " listed)");
+  // COMPLETE appends the others.
+  const bool all = static_cast<uint64_t>(listed) >= tiles;
+  if (listed > 0) return absl::StrCat("given (", all ? "all" : absl::StrCat(listed, " of ", tiles), " tiles listed)");
   if (spec.swizzle_group_size() == 0) return "given (row-major)";
   return absl::StrCat("given (", GroupName(spec.swizzle_group_size(), rows), ")");
 }
 
-std::string NameOf(const v1::TraversalChoice& choice, const v1::SubmitWaveRequest& wave) {
+std::string NameOf(const v1::TraversalChoice& choice, const v1::SubmitWaveRequest& wave, uint64_t tiles) {
   const int64_t bm = std::max(wave.spec().bm(), 1);
   const int64_t rows = (wave.m() - 1) / bm + 1;
   switch (choice.kind()) {
     case v1::GIVEN:
-      return GivenName(wave, rows);
+      return GivenName(wave, rows, tiles);
     case v1::ROW_MAJOR:
       return "row-major";
     case v1::ROW_SNAKE:
@@ -62,7 +64,7 @@ TraversalReport ReportTraversals(const v1::ModelTraversalsRequest& request,
   report.distinct_bytes = response.distinct_bytes();
   for (const v1::ModelledTraversal& modelled : response.traversals()) {
     const size_t i = report.traversals.size();
-    report.traversals.push_back({.name = NameOf(modelled.traversal(), request.wave()),
+    report.traversals.push_back({.name = NameOf(modelled.traversal(), request.wave(), response.tiles()),
                                  .choice = modelled.traversal(),
                                  .hit_ratio = modelled.l2_hit_ratio(),
                                  .memory_bytes = modelled.memory_bytes()});

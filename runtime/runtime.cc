@@ -70,6 +70,11 @@ absl::StatusOr<Runtime::Preview> Runtime::Validate(const WaveRequest& request) c
   return Preview{*std::move(wave), std::move(effective)};
 }
 
+absl::StatusOr<TilePlan> Runtime::PlanTiles(const WaveRequest& request) const {
+  if (absl::Status status = CheckServing(); !status.ok()) return status;
+  return validator_.PlanTiles(request);
+}
+
 absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCallback done) {
   const auto reject = [&](absl::Status why) {
     const std::string reason = GetReason(why);

@@ -79,6 +79,8 @@ class Runtime {
     EffectiveSpec effective;
   };
   absl::StatusOr<Preview> Validate(const WaveRequest& request) const;
+  // As WaveValidator::PlanTiles; or UNAVAILABLE, as for Submit.
+  absl::StatusOr<TilePlan> PlanTiles(const WaveRequest& request) const;
 
   // Admits a wave; `done` then gets its end, exactly once; a short wave may have ended, `done` and all, before this
   // returns. On an error nothing was admitted and `done` is not called. Errors: those of WaveValidator; NOT_FOUND

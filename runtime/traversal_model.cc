@@ -55,8 +55,8 @@ std::vector<TileCoord> RowSnake(const TileGrid& grid) {
 // The tiles of one wave in any order.
 class TileSet {
  public:
-  explicit TileSet(const Wave& wave) : wave_(wave), grid_(wave.grid) {
-    const auto& order = wave.traversal.order;
+  explicit TileSet(const TilePlan& plan) : plan_(plan), grid_(plan.grid) {
+    const auto& order = plan.traversal.order;
     count_ = std::count_if(order.begin(), order.end(), [this](TileCoord tile) { return !IsDropped(tile); });
     if (count_ == grid_.tiles()) return;
     runs_.resize(static_cast<size_t>(grid_.tiles()));
@@ -68,11 +68,11 @@ class TileSet {
   std::vector<kernels::TileRect> InOrder(const TraversalChoice& choice) const {
     std::vector<TileCoord> order;
     if (choice.kind == TraversalKind::kGiven) {
-      order = wave_.traversal.order;
+      order = plan_.traversal.order;
     } else {
       // Row-major is the order without a group.
       auto listed = choice.kind == TraversalKind::kRowSnake ? RowSnake(grid_) : std::vector<TileCoord>();
-      order = ResolveTraversal(grid_, std::move(listed), choice.group_size, Coverage::kComplete, wave_.tails).order;
+      order = ResolveTraversal(grid_, std::move(listed), choice.group_size, Coverage::kComplete, plan_.tails).order;
     }
     std::vector<kernels::TileRect> rects;
     rects.reserve(static_cast<size_t>(count_));
@@ -85,10 +85,10 @@ class TileSet {
   }
 
  private:
-  bool IsDropped(TileCoord tile) const { return wave_.tails == TailPolicy::kDrop && grid_.Partial(tile); }
+  bool IsDropped(TileCoord tile) const { return plan_.tails == TailPolicy::kDrop && grid_.Partial(tile); }
   size_t IndexOf(TileCoord tile) const { return static_cast<size_t>(tile.m * grid_.cols() + tile.n); }
 
-  const Wave& wave_;
+  const TilePlan& plan_;
   const TileGrid& grid_;
   int64_t count_ = 0;
   std::vector<bool> runs_;  // By index in the grid; empty where all run.
@@ -107,7 +107,7 @@ std::vector<TraversalChoice> DefaultTraversals(const TileGrid& grid) {
   return choices;
 }
 
-absl::StatusOr<TraversalAnswer> ModelTraversals(const Wave& wave, const TraversalQuestion& question,
+absl::StatusOr<TraversalAnswer> ModelTraversals(const TilePlan& plan, const TraversalQuestion& question,
                                                 int64_t device_l2_bytes, const std::function<bool()>& cancelled) {
   if (absl::Status status = Check(question); !status.ok()) return status;
   TraversalAnswer answer;
@@ -117,15 +117,15 @@ absl::StatusOr<TraversalAnswer> ModelTraversals(const Wave& wave, const Traversa
     return MakeError(absl::StatusCode::kFailedPrecondition, "L2_UNKNOWN",
                      "l2_bytes=0: the device's own cache is meant, and its size is not known here; give l2_bytes");
   }
-  const auto choices = question.traversals.empty() ? DefaultTraversals(wave.grid) : question.traversals;
-  const int64_t most = kMaxModelledTiles / wave.grid.tiles();
+  const auto choices = question.traversals.empty() ? DefaultTraversals(plan.grid) : question.traversals;
+  const int64_t most = kMaxModelledTiles / plan.grid.tiles();
   if (static_cast<int64_t>(choices.size()) > most) {
     return MakeError(absl::StatusCode::kOutOfRange, "TOO_MANY_TILES",
-                     absl::StrCat("traversals=", choices.size(), " entries: of a grid of ", wave.grid.tiles(),
+                     absl::StrCat("traversals=", choices.size(), " entries: of a grid of ", plan.grid.tiles(),
                                   " tiles at most ", most, " are modelled at once (", kMaxModelledTiles,
                                   " tiles in all); ask more than once, or use larger tiles"));
   }
-  const TileSet tiles(wave);
+  const TileSet tiles(plan);
   answer.tiles = tiles.count();
   if (answer.tiles == 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NO_TILES",
@@ -133,11 +133,11 @@ absl::StatusOr<TraversalAnswer> ModelTraversals(const Wave& wave, const Traversa
   }
   for (const TraversalChoice& choice : choices) {
     if (cancelled()) return absl::CancelledError("the client has gone away");
-    const auto traffic = kernels::ModelL2Traffic(tiles.InOrder(choice), wave.k, wave.tile.bk, wave.dtype,
-                                                 answer.l2_bytes, answer.concurrent_tiles);
+    const auto traffic = kernels::ModelL2Traffic(tiles.InOrder(choice), plan.k, plan.bk, plan.dtype, answer.l2_bytes,
+                                                 answer.concurrent_tiles);
     if (!traffic) {
       return MakeError(absl::StatusCode::kOutOfRange, "TOO_MANY_BYTES",
-                       absl::StrCat("m=", wave.grid.m, ", n=", wave.grid.n, ", k=", wave.k,
+                       absl::StrCat("m=", plan.grid.m, ", n=", plan.grid.n, ", k=", plan.k,
                                     ": the tiles read more than 2^63 bytes; use larger tiles or split the wave"));
     }
     answer.traversals.push_back({choice, *traffic});

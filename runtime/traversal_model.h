@@ -11,7 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/l2_model.h"
-#include "runtime/wave.h"
+#include "runtime/tile_plan.h"
 
 namespace bwrt::runtime {
 
@@ -59,14 +59,14 @@ inline constexpr int64_t kMaxModelledL2Bytes = int64_t{1} << 40;
 // kMaxModelledTiles allows.
 std::vector<TraversalChoice> DefaultTraversals(const TileGrid& grid);
 
-// All traversals run the wave's tiles, in its dtype, under its tail policy: those that PARTIAL omits or DROP skips are
+// All traversals run the plan's tiles, in its dtype, under its tail policy: those that PARTIAL omits or DROP skips are
 // in none, and PEEL runs partial tiles last in all. `cancelled` is asked between two traversals.
 // - INVALID_ARGUMENT: with every violation.
 // - FAILED_PRECONDITION L2_UNKNOWN: l2_bytes is 0, and `device_l2_bytes` too.
 // - OUT_OF_RANGE TOO_MANY_TILES: over kMaxModelledTiles; TOO_MANY_BYTES: what the tiles read does not fit in 63 bits.
 // - FAILED_PRECONDITION NO_TILES: every tile is dropped.
 // - CANCELLED.
-absl::StatusOr<TraversalAnswer> ModelTraversals(const Wave& wave, const TraversalQuestion& question,
+absl::StatusOr<TraversalAnswer> ModelTraversals(const TilePlan& plan, const TraversalQuestion& question,
                                                 int64_t device_l2_bytes, const std::function<bool()>& cancelled);
 
 }  // namespace bwrt::runtime

@@ -124,6 +124,31 @@ absl::StatusOr<Wave> WaveValidator::Validate(WaveRequest request, Mode mode, con
   return wave;
 }
 
+absl::StatusOr<TilePlan> WaveValidator::PlanTiles(const WaveRequest& request) const {
+  WaveRequest r;
+  r.m = request.m;
+  r.n = request.n;
+  r.k = request.k;
+  r.coverage = request.coverage;
+  r.spec = request.spec;
+  const WaveRules rules = {.whitelist = whitelist_, .limits = limits_, .lenient = true, .paged = false, .dry = true};
+  Violations bad;
+  CheckScalars(r, rules.dry, bad);
+  const CheckedTypes types = CheckTypes(r, *WeightVersion::Empty(), bad);
+  const CheckedShape shape = CheckShape(r, types.dtype, rules, bad);
+  std::vector<TileCoord> order;
+  if (shape.grid) order = CheckOrder(r, *shape.grid, limits_, bad);
+  if (absl::Status status = bad.Take("wave"); !status.ok()) return status;
+  TilePlan plan;
+  plan.grid = *shape.grid;
+  plan.k = r.k;
+  plan.bk = r.spec.bk;
+  plan.dtype = types.dtype.value_or(kernels::DType::kF32);
+  plan.tails = r.spec.tail_policy;
+  plan.traversal = ResolveTraversal(plan.grid, std::move(order), r.spec.swizzle_group_size, r.coverage, plan.tails);
+  return plan;
+}
+
 std::string ModelName(std::string name) {
   if (name.empty()) name = "default";
   return name;

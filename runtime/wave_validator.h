@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/limits.h"
+#include "runtime/tile_plan.h"
 #include "runtime/tile_whitelist.h"
 #include "runtime/wave.h"
 #include "runtime/wave_request.h"
@@ -30,6 +31,11 @@ class WaveValidator {
   // - NOT_FOUND TENSOR_NOT_FOUND, FAILED_PRECONDITION WEIGHT_DTYPE or WEIGHT_SHAPE: see CheckWeight.
   // `now` is when the wave arrived; `version` the model's current one, which a tensor is looked up in.
   absl::StatusOr<Wave> Validate(WaveRequest request, Mode mode, const WeightVersion& version, Time now) const;
+
+  // Of a wave that need never run here: looks at m, n, k, coverage and the spec's tile, K step, dtype, order and tail
+  // policy, and at nothing else: neither at the whitelist nor at what fits into a message. An unspecified dtype is f32.
+  // INVALID_ARGUMENT: with every violation among these.
+  absl::StatusOr<TilePlan> PlanTiles(const WaveRequest& request) const;
 
   const TileWhitelist& whitelist() const { return whitelist_; }
   const Limits& limits() const { return limits_; }

@@ -36,28 +36,14 @@ struct ModelFlags {
   std::string plot = {};
 };
 
-// What decides on the order of tiles, and nothing that the daemon might find fault with besides.
-v1::SubmitWaveRequest OnlyTiles(const v1::SubmitWaveRequest& wave) {
-  v1::SubmitWaveRequest tiles;
-  tiles.set_model(wave.model());
-  tiles.set_m(wave.m());
-  tiles.set_n(wave.n());
-  tiles.set_k(wave.k());
-  tiles.set_coverage(wave.coverage());
-  *tiles.mutable_spec() = wave.spec();
-  WaveSpec& spec = *tiles.mutable_spec();
-  spec.clear_pack_order();
-  spec.clear_io_extents();
-  spec.set_swap_begin(0);
-  spec.set_swap_end(1);
-  if (spec.dtype() == DTYPE_UNSPECIFIED) spec.set_dtype(F32);
-  return tiles;
-}
-
 v1::ModelTraversalsRequest QuestionOf(const ModelFlags& flags, const v1::SubmitWaveRequest& wave) {
   v1::ModelTraversalsRequest question;
-  *question.mutable_wave() = OnlyTiles(wave);
-  if (flags.dtype != DTYPE_UNSPECIFIED) question.mutable_wave()->mutable_spec()->set_dtype(flags.dtype);
+  *question.mutable_wave() = wave;
+  WaveSpec& spec = *question.mutable_wave()->mutable_spec();
+  // A stored W would say otherwise, but there need be none.
+  if (flags.dtype != DTYPE_UNSPECIFIED || spec.dtype() == DTYPE_UNSPECIFIED) {
+    spec.set_dtype(flags.dtype == DTYPE_UNSPECIFIED ? F32 : flags.dtype);
+  }
   if (const auto gpu = FindGpuL2(flags.gpu); gpu.has_value()) {
     question.set_l2_bytes(static_cast<uint64_t>(gpu->l2_bytes));
     question.set_concurrent_tiles(gpu->multiprocessors);

@@ -57,9 +57,9 @@ grpc::Status TraversalCalls::ModelTraversals(grpc::ServerContext* context, const
   if (calls_.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return ToGrpcStatus(TooManyCalls(kMaxCalls));
   runtime::MutexLock turn(turn_);
   // gRPC keeps the request until this returns.
-  const auto preview = runtime_->Validate(DecodeWave(request->wave(), /*owner=*/nullptr));
-  if (!preview.ok()) return ToGrpcStatus(preview.status());
-  const auto answer = runtime::ModelTraversals(preview->wave, Decode(*request), runtime_->options().device_l2_bytes,
+  const auto plan = runtime_->PlanTiles(DecodeWave(request->wave(), /*owner=*/nullptr));
+  if (!plan.ok()) return ToGrpcStatus(plan.status());
+  const auto answer = runtime::ModelTraversals(*plan, Decode(*request), runtime_->options().device_l2_bytes,
                                                [context] { return context->IsCancelled(); });
   if (answer.ok()) Encode(*answer, response);
   return ToGrpcStatus(answer.status());

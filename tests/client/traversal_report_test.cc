@@ -25,6 +25,7 @@ TraversalReport Report(const std::vector<Answered>& traversals, WaveSpec spec = 
   *request.mutable_wave()->mutable_spec() = std::move(spec);
   request.mutable_wave()->mutable_spec()->set_bm(128);
   v1::ModelTraversalsResponse response;
+  response.set_tiles(2);
   response.set_read_bytes(1000);
   response.set_distinct_bytes(100);
   for (const Answered& answered : traversals) {
@@ -52,10 +53,10 @@ TEST(TraversalReport, NamesTraversals) {
   spec.set_swizzle_group_size(4);
   EXPECT_THAT(Names(Report({{v1::GIVEN, 0, 1}}, spec)), ElementsAre("given (groups of 4)"));
   spec.add_tile_order_flat(0);
-  EXPECT_THAT(Names(Report({{v1::GIVEN, 0, 1}}, spec)), ElementsAre("given (1 tile listed)"));
+  EXPECT_THAT(Names(Report({{v1::GIVEN, 0, 1}}, spec)), ElementsAre("given (1 of 2 tiles listed)"));
   spec.add_tile_order();
   spec.add_tile_order();
-  EXPECT_THAT(Names(Report({{v1::GIVEN, 0, 1}}, spec)), ElementsAre("given (2 tiles listed)"));
+  EXPECT_THAT(Names(Report({{v1::GIVEN, 0, 1}}, spec)), ElementsAre("given (all tiles listed)"));
 }
 
 TEST(TraversalReport, FindsTheBestAndWhatTheSwizzleWouldDo) {

@@ -29,39 +29,37 @@ TraversalChoice Grouped(uint32_t rows) { return {TraversalKind::kGrouped, rows};
 bool Never() { return false; }
 
 // Of tiles of 4 x 4 in steps of 4 over K = 10; `order` may leave tiles out.
-Wave MakeWave(int64_t m, int64_t n, Order order = {}, TailPolicy tails = TailPolicy::kPad,
-              Coverage coverage = Coverage::kComplete) {
-  Wave wave;
-  wave.grid = {.m = m, .n = n, .bm = 4, .bn = 4};
-  wave.tile.bm = 4;
-  wave.tile.bn = 4;
-  wave.tile.bk = 4;
-  wave.k = 10;
-  wave.tails = tails;
-  wave.traversal = ResolveTraversal(wave.grid, std::move(order), 0, coverage, tails);
-  return wave;
+TilePlan MakePlan(int64_t m, int64_t n, Order order = {}, TailPolicy tails = TailPolicy::kPad,
+                  Coverage coverage = Coverage::kComplete) {
+  TilePlan plan;
+  plan.grid = {.m = m, .n = n, .bm = 4, .bn = 4};
+  plan.bk = 4;
+  plan.k = 10;
+  plan.tails = tails;
+  plan.traversal = ResolveTraversal(plan.grid, std::move(order), 0, coverage, tails);
+  return plan;
 }
 
-// Of the wave's tiles in exactly that order, in a cache of that size.
-int64_t Misses(const Wave& wave, const Order& order, int64_t l2_bytes, int64_t concurrent) {
+// Of the plan's tiles in exactly that order, in a cache of that size.
+int64_t Misses(const TilePlan& plan, const Order& order, int64_t l2_bytes, int64_t concurrent) {
   std::vector<kernels::TileRect> rects;
   for (const TileCoord tile : order) {
-    rects.push_back({tile.m * 4, tile.n * 4, std::min<int64_t>(4, wave.grid.m - tile.m * 4),
-                     std::min<int64_t>(4, wave.grid.n - tile.n * 4)});
+    rects.push_back({tile.m * 4, tile.n * 4, std::min<int64_t>(4, plan.grid.m - tile.m * 4),
+                     std::min<int64_t>(4, plan.grid.n - tile.n * 4)});
   }
-  return kernels::ModelL2Traffic(rects, wave.k, wave.tile.bk, wave.dtype, l2_bytes, concurrent)->miss_bytes();
+  return kernels::ModelL2Traffic(rects, plan.k, plan.bk, plan.dtype, l2_bytes, concurrent)->miss_bytes();
 }
 
-// That `choice` runs the wave's tiles in `order`: in caches of all sizes, one and two at a time.
-void ExpectOrder(const Wave& wave, const TraversalChoice& choice, const Order& order) {
+// That `choice` runs the plan's tiles in `order`: in caches of all sizes, one and two at a time.
+void ExpectOrder(const TilePlan& plan, const TraversalChoice& choice, const Order& order) {
   bool differ = false;
   for (uint64_t l2_bytes = 64; l2_bytes < 4096; l2_bytes += 64) {
     for (const uint32_t concurrent : {1u, 2u}) {
       const auto answer = ModelTraversals(
-          wave, {.l2_bytes = l2_bytes, .concurrent_tiles = concurrent, .traversals = {choice, kRowMajor}}, 0, Never);
+          plan, {.l2_bytes = l2_bytes, .concurrent_tiles = concurrent, .traversals = {choice, kRowMajor}}, 0, Never);
       ASSERT_TRUE(answer.ok()) << answer.status();
       EXPECT_EQ(answer->traversals[0].traffic.miss_bytes(),
-                Misses(wave, order, static_cast<int64_t>(l2_bytes), concurrent))
+                Misses(plan, order, static_cast<int64_t>(l2_bytes), concurrent))
           << l2_bytes;
       differ |= answer->traversals[0].traffic.miss_bytes() != answer->traversals[1].traffic.miss_bytes();
     }
@@ -71,31 +69,31 @@ void ExpectOrder(const Wave& wave, const TraversalChoice& choice, const Order& o
 }
 
 TEST(TraversalModelTest, RunsTilesInTheOrderAskedFor) {
-  const Wave wave = MakeWave(12, 12, {{2, 2}, {0, 0}, {1, 1}, {2, 0}, {0, 2}});
-  ExpectOrder(wave, kGiven, {{2, 2}, {0, 0}, {1, 1}, {2, 0}, {0, 2}, {0, 1}, {1, 0}, {1, 2}, {2, 1}});
-  ExpectOrder(wave, kRowMajor, {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
-  ExpectOrder(wave, kRowSnake, {{0, 0}, {0, 1}, {0, 2}, {1, 2}, {1, 1}, {1, 0}, {2, 0}, {2, 1}, {2, 2}});
-  ExpectOrder(wave, Grouped(2), {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
+  const TilePlan plan = MakePlan(12, 12, {{2, 2}, {0, 0}, {1, 1}, {2, 0}, {0, 2}});
+  ExpectOrder(plan, kGiven, {{2, 2}, {0, 0}, {1, 1}, {2, 0}, {0, 2}, {0, 1}, {1, 0}, {1, 2}, {2, 1}});
+  ExpectOrder(plan, kRowMajor, {{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
+  ExpectOrder(plan, kRowSnake, {{0, 0}, {0, 1}, {0, 2}, {1, 2}, {1, 1}, {1, 0}, {2, 0}, {2, 1}, {2, 2}});
+  ExpectOrder(plan, Grouped(2), {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
   // Wider than high: column-major misses as row-major does in a square grid.
-  const Wave wide = MakeWave(8, 16);
+  const TilePlan wide = MakePlan(8, 16);
   ExpectOrder(wide, Grouped(2), {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {1, 2}, {0, 3}, {1, 3}});
   ExpectOrder(wide, Grouped(7), {{0, 0}, {1, 0}, {0, 1}, {1, 1}, {0, 2}, {1, 2}, {0, 3}, {1, 3}});
 }
 
 TEST(TraversalModelTest, AllOrdersRunTheSameTiles) {
   // The last row and column are partial.
-  const Wave dropped = MakeWave(10, 10, {{1, 1}, {2, 2}}, TailPolicy::kDrop);
+  const TilePlan dropped = MakePlan(10, 10, {{1, 1}, {2, 2}}, TailPolicy::kDrop);
   ExpectOrder(dropped, kGiven, {{1, 1}, {0, 0}, {0, 1}, {1, 0}});
   ExpectOrder(dropped, kRowSnake, {{0, 0}, {0, 1}, {1, 1}, {1, 0}});
-  const Wave peeled = MakeWave(10, 10, {}, TailPolicy::kPeel);
+  const TilePlan peeled = MakePlan(10, 10, {}, TailPolicy::kPeel);
   ExpectOrder(peeled, kRowSnake, {{0, 0}, {0, 1}, {1, 1}, {1, 0}, {0, 2}, {1, 2}, {2, 0}, {2, 1}, {2, 2}});
-  const Wave part = MakeWave(12, 12, {{1, 2}, {0, 1}, {1, 0}, {0, 2}}, TailPolicy::kPad, Coverage::kPartial);
+  const TilePlan part = MakePlan(12, 12, {{1, 2}, {0, 1}, {1, 0}, {0, 2}}, TailPolicy::kPad, Coverage::kPartial);
   ExpectOrder(part, kRowSnake, {{0, 1}, {0, 2}, {1, 2}, {1, 0}});
   ExpectOrder(part, Grouped(3), {{1, 0}, {0, 1}, {0, 2}, {1, 2}});
-  for (const Wave* wave : {&dropped, &peeled, &part}) {
-    const auto answer = ModelTraversals(*wave, {.l2_bytes = 256}, 0, Never);
+  for (const TilePlan* plan : {&dropped, &peeled, &part}) {
+    const auto answer = ModelTraversals(*plan, {.l2_bytes = 256}, 0, Never);
     ASSERT_TRUE(answer.ok());
-    EXPECT_EQ(answer->tiles, wave == &peeled ? 9 : 4);
+    EXPECT_EQ(answer->tiles, plan == &peeled ? 9 : 4);
     for (const ModelledTraversal& modelled : answer->traversals) {
       EXPECT_EQ(modelled.traffic.read_bytes, answer->traversals[0].traffic.read_bytes);
       EXPECT_EQ(modelled.traffic.distinct_bytes, answer->traversals[0].traffic.distinct_bytes);
@@ -114,16 +112,16 @@ TEST(TraversalModelTest, DefaultsAreTheWavesOwnAndGroupsUpToAllRows) {
 }
 
 TEST(TraversalModelTest, TakesTheDevicesCacheWhereNoneIsGiven) {
-  const Wave wave = MakeWave(12, 12);
-  const auto own = ModelTraversals(wave, {}, 640, Never);
+  const TilePlan plan = MakePlan(12, 12);
+  const auto own = ModelTraversals(plan, {}, 640, Never);
   ASSERT_TRUE(own.ok());
   EXPECT_EQ(own->l2_bytes, 640);
   EXPECT_EQ(own->concurrent_tiles, 1);
-  const auto other = ModelTraversals(wave, {.l2_bytes = 640, .concurrent_tiles = 3}, 64, Never);
+  const auto other = ModelTraversals(plan, {.l2_bytes = 640, .concurrent_tiles = 3}, 64, Never);
   ASSERT_TRUE(other.ok());
   EXPECT_EQ(other->l2_bytes, 640);
   EXPECT_EQ(other->concurrent_tiles, 3);
-  EXPECT_EQ(GetReason(ModelTraversals(wave, {}, 0, Never).status()), "L2_UNKNOWN");
+  EXPECT_EQ(GetReason(ModelTraversals(plan, {}, 0, Never).status()), "L2_UNKNOWN");
 }
 
 TEST(TraversalModelTest, NamesEveryBadField) {
@@ -134,7 +132,7 @@ TEST(TraversalModelTest, NamesEveryBadField) {
                          {static_cast<TraversalKind>(-1)},
                          Grouped(0),
                          {TraversalKind::kRowSnake, 3}};
-  const absl::Status status = ModelTraversals(MakeWave(8, 8), question, 64, Never).status();
+  const absl::Status status = ModelTraversals(MakePlan(8, 8), question, 64, Never).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   std::map<std::string, std::string> reasons;
   const auto details = GetDetails(status);
@@ -148,12 +146,12 @@ TEST(TraversalModelTest, NamesEveryBadField) {
                                                          {"traversals[4].group_size", "MISSING"},
                                                          {"traversals[5].group_size", "NOT_APPLICABLE"}}));
   question = {.l2_bytes = 64, .traversals = std::vector<TraversalChoice>(65, kGiven)};
-  EXPECT_THAT(ModelTraversals(MakeWave(8, 8), question, 64, Never).status().message(),
+  EXPECT_THAT(ModelTraversals(MakePlan(8, 8), question, 64, Never).status().message(),
               HasSubstr("traversals=65 entries: at most 64"));
 }
 
 TEST(TraversalModelTest, RefusesWhatWouldCostTooMuchOrMeansNothing) {
-  Wave large = MakeWave(4 << 10, 4 << 10);  // 2^20 tiles.
+  TilePlan large = MakePlan(4 << 10, 4 << 10);  // 2^20 tiles.
   const absl::Status tiles =
       ModelTraversals(large, {.l2_bytes = 64, .traversals = std::vector<TraversalChoice>(9, kGiven)}, 0, Never)
           .status();
@@ -161,16 +159,16 @@ TEST(TraversalModelTest, RefusesWhatWouldCostTooMuchOrMeansNothing) {
   EXPECT_EQ(GetReason(tiles), "TOO_MANY_TILES");
   EXPECT_THAT(tiles.message(), HasSubstr("at most 8"));
 
-  Wave deep = MakeWave(8, 8);
+  TilePlan deep = MakePlan(8, 8);
   deep.k = std::numeric_limits<int64_t>::max() / 64;
   EXPECT_EQ(GetReason(ModelTraversals(deep, {.l2_bytes = 64}, 0, Never).status()), "TOO_MANY_BYTES");
-  EXPECT_EQ(GetReason(ModelTraversals(MakeWave(3, 3, {}, TailPolicy::kDrop), {.l2_bytes = 64}, 0, Never).status()),
+  EXPECT_EQ(GetReason(ModelTraversals(MakePlan(3, 3, {}, TailPolicy::kDrop), {.l2_bytes = 64}, 0, Never).status()),
             "NO_TILES");
 }
 
 TEST(TraversalModelTest, StopsBetweenTraversalsWhenTheClientHasGone) {
   int asked = 0;
-  const auto answer = ModelTraversals(MakeWave(16, 16), {.l2_bytes = 64}, 0, [&asked] { return ++asked == 3; });
+  const auto answer = ModelTraversals(MakePlan(16, 16), {.l2_bytes = 64}, 0, [&asked] { return ++asked == 3; });
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(asked, 3);
 }
