@@ -22,14 +22,15 @@ constexpr int kLineHeight = 18;
 constexpr int kOnlyPanelWidth = 1000;
 constexpr int kAxisWidth = 110;  // Of a panel, beside the bars.
 constexpr double kUprightHeadRoom = 1.25;
-constexpr double kHeadRoom = 1.15;    // For the values above the bars.
-constexpr double kBarRoom = 0.8;      // Of a category.
-constexpr int kCharacterWidth = 9;    // In pixels.
-constexpr size_t kLegendSample = 13;  // In characters, with the space around it.
+constexpr double kHeadRoom = 1.15;                           // For the values above the bars.
+constexpr double kBarRoom = 0.8;                             // Of a category.
+constexpr int kCharacterWidth = 9;                           // In pixels.
+constexpr size_t kLegendCharacter = 8, kLegendSample = 100;  // In pixels; of the latter, most is gnuplot's own space.
 // In lines of text.
-constexpr double kAxisHeight = 4, kLegendRow = 1.4, kSlantedTickHeight = 0.3;
+constexpr double kAxisHeight = 4, kLegendRow = 1.4, kSlantedTickHeight = 0.24;
 constexpr size_t kMaxTicks = 16;
-constexpr size_t kMaxText = 80;  // Characters.
+constexpr size_t kTitleCharacter = 11;  // In pixels.
+constexpr size_t kMaxText = 80;         // Characters.
 
 // The length of the UTF-8 character that `text` begins with; 0 where it begins with none.
 size_t CharacterLength(absl::string_view text) {
@@ -43,10 +44,10 @@ size_t CharacterLength(absl::string_view text) {
 }
 
 // A string of gnuplot's: within single quotes nothing but the quote itself has a meaning.
-std::string Quoted(absl::string_view text) {
+std::string Quoted(absl::string_view text, size_t most = kMaxText) {
   std::string quoted = "'";
   for (size_t characters = 0; !text.empty(); ++characters) {
-    if (characters == kMaxText) {
+    if (characters == most) {
       quoted += "...";
       break;
     }
@@ -100,7 +101,9 @@ class Script {
                     Number(bottom), "\nset key below center horizontal maxcols ", LegendColumns(),
                     " samplen 3 spacing 1.2 width 2\n"
                     "set multiplot layout ",
-                    rows, ",", columns, " title ", Quoted(plot_.title), " font ',16'\n");
+                    rows, ",", columns, " title ",
+                    Quoted(plot_.title, columns * static_cast<size_t>(panel_width_) / kTitleCharacter),
+                    " font ',16'\n");
     for (const auto& panel : plot_.panels) {
       const absl::Status status = std::visit([this](const auto& p) { return Add(p); }, panel);
       if (!status.ok()) return status;
@@ -139,7 +142,7 @@ class Script {
     size_t columns = kMaxPlotSeries;
     for (const auto& panel : plot_.panels) {
       const size_t entry =
-          (Longest(std::visit([](const auto& p) { return Legend(p); }, panel)) + kLegendSample) * kCharacterWidth;
+          Longest(std::visit([](const auto& p) { return Legend(p); }, panel)) * kLegendCharacter + kLegendSample;
       columns = std::min(columns, std::max<size_t>(static_cast<size_t>(panel_width_ - kAxisWidth) / entry, 1));
     }
     return columns;

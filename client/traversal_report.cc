@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/format.h"
@@ -14,8 +15,10 @@ namespace {
 // Less than this is not worth another order: the model is no better.
 constexpr double kNotable = 1.005;
 
+constexpr absl::string_view kColumnMajor = " (column-major)";
+
 std::string GroupName(uint32_t group, int64_t rows) {
-  return absl::StrCat("groups of ", group, static_cast<int64_t>(group) >= rows ? " (column-major)" : "");
+  return absl::StrCat("groups of ", group, static_cast<int64_t>(group) >= rows ? kColumnMajor : "");
 }
 
 std::string GivenName(const v1::SubmitWaveRequest& wave, int64_t rows, uint64_t tiles) {
@@ -121,15 +124,15 @@ Plot TraversalPlot(const TraversalReport& report, const std::string& title) {
   for (size_t i = 0; i < count; ++i) most = std::max(most, report.traversals[i].memory_bytes);
   const bool small = static_cast<double>(most) < kGiB;
   const double unit = small ? kMiB : kGiB;
-  BarPanel hits{.title = "operand bytes that hit the L2 (more is better)",
+  BarPanel hits{.title = "reads of operands that hit the L2: more is better",
                 .y_label = "L2 hit ratio (%)",
                 .one_bar_each = true,
                 .digits = 1,
                 .baseline = 100 * (1 - Ratio(report.distinct_bytes, report.read_bytes)),
                 .baseline_name = "each operand once",
                 .y_max = 110};
-  BarPanel bytes{.title = "operand bytes from memory (less is better)",
-                 .y_label = small ? "read from memory (MiB)" : "read from memory (GiB)",
+  BarPanel bytes{.title = "operand bytes read from memory: less is better",
+                 .y_label = small ? "from memory (MiB)" : "from memory (GiB)",
                  .one_bar_each = true,
                  .baseline = static_cast<double>(report.distinct_bytes) / unit,
                  .baseline_name = "each operand once"};
@@ -144,8 +147,11 @@ Plot TraversalPlot(const TraversalReport& report, const std::string& title) {
   for (size_t i = 0; i < count; ++i) {
     const ReportedTraversal& traversal = report.traversals[i];
     const size_t kind = report.given == i ? 1 : report.best == i ? 2 : 0;
-    hits.categories.push_back(traversal.name);
-    bytes.categories.push_back(traversal.name);
+    // Without what stands in brackets: the axis has no room for it.
+    std::string name = traversal.name.substr(0, traversal.name.find(" ("));
+    if (absl::EndsWith(traversal.name, kColumnMajor) && report.given != i) name = "column-major";
+    hits.categories.push_back(name);
+    bytes.categories.push_back(std::move(name));
     hits.bars[kind].values[i] = PlotValue{.value = 100 * traversal.hit_ratio};
     bytes.bars[kind].values[i] = PlotValue{.value = static_cast<double>(traversal.memory_bytes) / unit};
   }

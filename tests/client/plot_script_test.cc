@@ -118,7 +118,9 @@ TEST(PlotScript, TextsStayTexts) {
   EXPECT_TRUE(absl::StrContains(script, "title 'it''s `touch /tmp/x`'"));
   EXPECT_TRUE(absl::StrContains(script, "title 'a?system(''x'')?'"));
   EXPECT_TRUE(absl::StrContains(script, "set title 'a??? \xe2\x82\xac ?\?'"));
-  EXPECT_TRUE(absl::StrContains(script, absl::StrCat("title '", std::string(80, 'x'), "...'")));
+  EXPECT_TRUE(absl::StrContains(script, absl::StrCat("title '", std::string(90, 'x'), "...'")));
+  panel.title = std::string(500, 'y');
+  EXPECT_TRUE(absl::StrContains(ScriptOf({.panels = {panel}}), absl::StrCat("title '", std::string(80, 'y'), "...'")));
   BarPanel bars = Bars();
   bars.unit = "\"\nEOD\nsystem";
   EXPECT_TRUE(absl::StrContains(ScriptOf({.panels = {bars}}), "\"1.25??EOD?system\"\n"));

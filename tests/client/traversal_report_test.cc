@@ -107,11 +107,16 @@ TEST(TraversalReport, ReadsNothingFromMemory) {
 }
 
 TEST(TraversalReport, ThePictureMarksTheGivenAndTheBest) {
-  const TraversalReport report = Report({{v1::GIVEN, 0, 500}, {v1::ROW_MAJOR, 0, 600}, {v1::ROW_SNAKE, 0, 200}});
+  const TraversalReport report = Report({{v1::GIVEN, 0, 500},
+                                         {v1::ROW_MAJOR, 0, 600},
+                                         {v1::ROW_SNAKE, 0, 200},
+                                         {v1::GROUPED, 2, 300},
+                                         {v1::GROUPED, 8, 400}});
   const Plot plot = TraversalPlot(report, "title");
   ASSERT_EQ(plot.panels.size(), 2u);
   const auto& hits = std::get<BarPanel>(plot.panels[0]);
-  EXPECT_EQ(hits.categories, (std::vector<std::string>{"given (row-major)", "row-major", "row snake"}));
+  EXPECT_EQ(hits.categories,
+            (std::vector<std::string>{"given", "row-major", "row snake", "groups of 2", "column-major"}));
   ASSERT_EQ(hits.bars.size(), 3u);
   EXPECT_EQ(hits.bars[0].name, "others");
   EXPECT_DOUBLE_EQ(hits.bars[0].values[1]->value, 40);
