@@ -41,14 +41,14 @@ void InitC(const Wave& wave, std::string& c) {
   }
 }
 
-// The L2 model replays at some 50 ns a touch. Allowing one touch for each 2^18 flops keeps that below a
-// hundredth of the time the flops themselves take; what is too fine-grained for it has no reading.
+// The L2 model takes some 50 ns an operand of a tile. Allowing one for each 2^18 flops keeps that below a
+// hundredth of the time the flops themselves take; a wave of tiles too small for it has no reading.
 std::optional<Reading> L2Hit(const Wave& wave, int64_t l2_bytes) {
-  constexpr int64_t kMinTouches = 64;
-  constexpr int64_t kMaxTouches = int64_t{1} << 20;
+  constexpr int64_t kMinOperands = 64;
+  constexpr int64_t kMaxOperands = int64_t{1} << 20;
   const double flops =
       2.0 * static_cast<double>(wave.grid.m) * static_cast<double>(wave.grid.n) * static_cast<double>(wave.k);
-  const auto allowed = std::clamp(static_cast<int64_t>(std::min(flops / (1 << 18), 1e9)), kMinTouches, kMaxTouches);
+  const auto allowed = std::clamp(static_cast<int64_t>(std::min(flops / (1 << 18), 1e9)), kMinOperands, kMaxOperands);
   const std::vector<kernels::TileRect> order = Rects(wave);
   if (l2_bytes <= 0 || order.empty()) return std::nullopt;
   const auto ratio = kernels::TraversalHitRatio(order, wave.k, wave.tile.bk, wave.dtype, l2_bytes, allowed);
