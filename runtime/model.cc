@@ -180,22 +180,17 @@ void Model::DisarmLocked(SwapEffects& effects) {
 void Model::BeginLoadingLocked(Time paused_at, Duration max_pause) {
   loading_ = true;
   paused_at_ = paused_at;
-  overdue_at_ = paused_at + max_pause;
-  overdue_alarm_ = line_owner_->clock()->SetAlarm(overdue_at_, [self = shared_from_this()] { self->OnOverdue(); });
-}
-
-void Model::OnOverdue() {
-  SwapEffects effects;
-  {
-    MutexLock lock(mu_);
-    // One that was to tell of an earlier pause may have been on its way when it was cancelled.
-    if (!loading_ || line_owner_->clock()->Now() < overdue_at_) return;
-    overdue_ = true;
-    held_back_.store(false, std::memory_order_relaxed);
-  }
-  // Waves that were held are told now.
-  effects.startable = true;
-  line_owner_->Run(effects);
+  overdue_alarm_ = line_owner_->clock()->SetAlarm(paused_at + max_pause, [self = shared_from_this()] {
+    {
+      MutexLock lock(self->mu_);
+      self->overdue_ = self->loading_;
+      if (self->overdue_) self->held_back_.store(false, std::memory_order_relaxed);
+    }
+    // Waves that were held are told now.
+    SwapEffects effects;
+    effects.startable = true;
+    self->line_owner_->Run(effects);
+  });
 }
 
 void Model::FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) {
@@ -207,8 +202,6 @@ void Model::FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) 
   effects.calls.push_back(
       [this, self = shared_from_this(), paused] { line_owner_->context_.observer->OnHoldEnd(name_, paused); });
   effects.startable = true;
-  for (std::function<void()>& call : on_whole_) effects.calls.push_back(std::move(call));
-  on_whole_.clear();
 }
 
 void Model::PublishLocked(SwapEffects& effects) {
@@ -302,13 +295,6 @@ absl::StatusOr<std::pair<WeightVersion::Ptr, Version>> Model::Base() const {
   MutexLock lock(mu_);
   if (loading_) return LoadingErrorLocked();
   return std::pair(current_, last_.next());
-}
-
-bool Model::OnWhole(std::function<void()> call) {
-  MutexLock lock(mu_);
-  if (!loading_) return false;
-  on_whole_.push_back(std::move(call));
-  return true;
 }
 
 std::vector<KeptVersion> Model::kept() const {

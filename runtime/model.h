@@ -13,7 +13,6 @@
 
 #include <atomic>
 #include <deque>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -111,8 +110,6 @@ class Model : public std::enable_shared_from_this<Model> {
   // The current version, to build on, and the number that the next one gets. UNAVAILABLE MODEL_LOADING while the
   // current one is not whole: what were built on it would lack what is still being copied in.
   absl::StatusOr<std::pair<WeightVersion::Ptr, Version>> Base() const;
-  // Calls `call`, which must be short, once the current version is whole; false, without a call, when it is.
-  bool OnWhole(std::function<void()> call);
   ModelStatus GetStatus() const;
   std::vector<KeptVersion> kept() const;
 
@@ -162,7 +159,6 @@ class Model : public std::enable_shared_from_this<Model> {
   }
   void BeginLoadingLocked(Time paused_at, Duration max_pause) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishLoadingLocked(WeightVersion::Ptr whole, SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OnOverdue();
   // Tells scrapers, the wave queue and watchers what changed.
   void PublishLocked(SwapEffects& effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -196,10 +192,8 @@ class Model : public std::enable_shared_from_this<Model> {
   bool loading_ ABSL_GUARDED_BY(mu_) = false;
   bool overdue_ ABSL_GUARDED_BY(mu_) = false;  // Loading for so long that waves are refused rather than held.
   Time paused_at_ ABSL_GUARDED_BY(mu_);
-  Time overdue_at_ ABSL_GUARDED_BY(mu_);
   Clock::AlarmId overdue_alarm_ ABSL_GUARDED_BY(mu_) = Clock::kNoAlarm;
-  std::vector<std::function<void()>> on_whole_ ABSL_GUARDED_BY(mu_);  // While it is loading.
-  bool closed_ ABSL_GUARDED_BY(mu_) = false;                          // Deleted, or about to be.
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;  // Deleted, or about to be.
   std::vector<std::shared_ptr<ModelWatcher>> watchers_ ABSL_GUARDED_BY(mu_);
   std::deque<Delivery> outbox_ ABSL_GUARDED_BY(mu_);
   bool delivering_ ABSL_GUARDED_BY(mu_) = false;

@@ -310,8 +310,6 @@ void SwapLine::OnPauseAlarm(uint64_t ticket) {
     MutexLock lock(mu_);
     const Entry at = swaps_.find(ticket);
     if (at == swaps_.end() || at->second.stage != Stage::kPausing) return;
-    // The alarm of an earlier pause of this swap may have been on its way when it was cancelled.
-    if (context_.clock->Now() < at->second.paused_at + options_.max_pause) return;
     const std::vector<SwapPart> parts = at->second.request.parts;
     FailLocked(at, SwapOutcome::Kind::kFailed,
                MakeError(absl::StatusCode::kDeadlineExceeded, "MAX_PAUSE",

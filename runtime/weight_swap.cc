@@ -7,6 +7,13 @@
 
 namespace bwrt::runtime {
 
+namespace {
+
+// Between two looks at whether a version that is being copied in is whole.
+constexpr Duration kLoadingPoll = std::chrono::milliseconds(10);
+
+}  // namespace
+
 SwapEnd SwapEndOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kFailedPrecondition:
@@ -62,15 +69,12 @@ void WeightSwap::Start() {
 void WeightSwap::Cancel(const absl::Status& why) {
   bool in_line = false;
   uint64_t number = 0;
-  std::function<void()> go_on;
   {
     MutexLock lock(mu_);
     if (!cancelled_) cancelled_ = why;
     in_line = model_ != nullptr;
     number = ticket_number_;
-    go_on = go_on_;
   }
-  if (go_on) go_on();
   // Not waiting (yet): the next step sees cancelled_.
   if (in_line) context_.line->Cancel(number, why);
 }
@@ -118,13 +122,11 @@ void WeightSwap::Build() {
   {
     MutexLock lock(mu_);
     model = model_;
-    go_on_ = nullptr;
   }
-  context_.clock->CancelAlarm(std::exchange(loading_alarm_, Clock::kNoAlarm));
   if (absl::Status status = CheckBaseOf(model.get()); !status.ok()) return Finish(std::move(status));
   if (auto why = cancelled()) return Finish(*std::move(why));
   auto on = model->Base();
-  if (!on.ok()) return AwaitLoading(*model, on.status());
+  if (!on.ok()) return AwaitLoading(on.status());
   const auto& [base, number] = *on;
   VersionChange change = change_;
   change.number = number;
@@ -144,25 +146,12 @@ void WeightSwap::Build() {
   if (const auto why = cancelled()) context_.line->Cancel(ticket_.number, *why);
 }
 
-void WeightSwap::AwaitLoading(Model& model, const absl::Status& why) {
-  const Time end = arrival_ + options_.wait_timeout;
-  if (options_.policy != SwapPolicy::kWaitForWindow || context_.clock->Now() >= end) return Finish(why);
-  // Once, whoever comes first: the version is whole, the time is over, or the swap is cancelled. Only the alarm keeps
-  // the swap alive meanwhile.
-  const auto gone_on = std::make_shared<std::atomic<bool>>(false);
-  const std::function<void()> go_on = [weak = weak_from_this(), gone_on] {
-    const std::shared_ptr<WeightSwap> self = weak.lock();
-    if (self == nullptr || gone_on->exchange(true)) return;
-    self->context_.executor->Post([self] { self->Build(); });
-  };
-  loading_alarm_ = context_.clock->SetAlarm(end, [self = shared_from_this(), go_on] { go_on(); });
-  bool cancelled = false;
-  {
-    MutexLock lock(mu_);
-    go_on_ = go_on;
-    cancelled = cancelled_.has_value();
-  }
-  if (cancelled || !model.OnWhole(go_on)) go_on();
+void WeightSwap::AwaitLoading(const absl::Status& why) {
+  const bool waits = options_.policy == SwapPolicy::kWaitForWindow;
+  const Time now = context_.clock->Now();
+  if (!waits || now >= arrival_ + options_.wait_timeout) return Finish(why);
+  context_.clock->SetAlarm(now + kLoadingPoll,
+                           [self = shared_from_this()] { self->context_.executor->Post([self] { self->Build(); }); });
 }
 
 void WeightSwap::OnOutcome(const SwapOutcome& outcome) {

@@ -78,8 +78,8 @@ class WeightSwap final : public Cancellable, public std::enable_shared_from_this
  private:
   void Prepare();  // On the executor: gather.
   void Build();    // On the executor: build and offer the next version.
-  // The current version can't be built on yet, for the reason given: tries again when it can, or gives up.
-  void AwaitLoading(Model& model, const absl::Status& why);
+  // The current version can't be built on yet, for the reason given: tries again later, or gives up.
+  void AwaitLoading(const absl::Status& why);
   void OnOutcome(const SwapOutcome& outcome);
   void Finish(absl::StatusOr<SwapResult> result);
   absl::Status CheckBaseOf(const Model* model) const;
@@ -98,13 +98,11 @@ class WeightSwap final : public Cancellable, public std::enable_shared_from_this
   StagedBytes staged_;
   StateStore::Hold hold_;
   SwapTicket ticket_;
-  Clock::AlarmId loading_alarm_ = Clock::kNoAlarm;
 
   mutable Mutex mu_;
   std::shared_ptr<Model> model_ ABSL_GUARDED_BY(mu_);  // Once it has a ticket.
   std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mu_);
   uint64_t ticket_number_ ABSL_GUARDED_BY(mu_) = 0;
-  std::function<void()> go_on_ ABSL_GUARDED_BY(mu_);  // While it waits for a version to be whole.
 };
 
 }  // namespace bwrt::runtime

@@ -68,17 +68,6 @@ class ManualClock final : public Clock {
     mu_.Unlock();
   }
 
-  // Takes out the alarm that is due first, as one that begins to fire on a thread which then gets no time: to cancel it
-  // is too late. The test runs it when it likes.
-  std::function<void()> TakeFirst() {
-    MutexLock lock(mu_);
-    const auto first = alarms_.begin();
-    std::function<void()> fire = std::move(first->second);
-    alarms_.erase(first);
-    changed_.NotifyAll();
-    return fire;
-  }
-
   // Alarms that have neither fired nor been cancelled.
   size_t alarms() const {
     MutexLock lock(mu_);
