@@ -559,9 +559,7 @@ absl::StatusOr<int64_t> Weights::DeleteModel(const std::string& name, std::optio
   absl::Status status = check();
   // Its last swap may have been confirmed to everybody but the state directory, for which it would be the later one.
   context_.journal->Flush();
-  Reach(context_.failpoints, "delete.begin");
   if (status.ok() && context_.state != nullptr) status = context_.state->DeleteModel(name);
-  Reach(context_.failpoints, "delete.recorded");
   if (!status.ok()) {
     line_.ReopenModel(*model);
     return status;
