@@ -63,7 +63,7 @@ class TokenClock {
  private:
   int64_t last_;
   int64_t hi_ = 0;
-  int64_t unfinished_ = 0;            // last_ + 1 once everything has finished.
+  int64_t unfinished_ = 0;  // last_ + 1 once everything has finished.
   // Finished tokens above unfinished_, falling: few, but for prefetches that wait for an early one. Inline, as it
   // changes under the lock that waves and swaps share.
   absl::InlinedVector<int64_t, 8> finished_early_;

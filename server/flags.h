@@ -36,7 +36,7 @@ struct Flags {
 
   struct Waves {
     DeviceChoice device = DeviceChoice::kAuto;
-    uint64_t lanes = 0;  // 0: one for each processor, at most kMaxLanes.
+    uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.
     uint64_t cpu_threads = 0;  // 0: one for each processor, at most kMaxCpuThreads.
     bool lenient_shapes = false;
     std::string tile_whitelist_file;                  // Empty: the built-in list.
