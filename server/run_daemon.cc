@@ -1,7 +1,5 @@
 #include "server/run_daemon.h"
 
-#include <malloc.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -15,23 +13,8 @@
 #include "server/log.h"
 
 namespace bwrt::server {
-namespace {
-
-// Operands and results of 32 MiB and more are allocated for each wave. By default the allocator tends to map each such
-// block anew and to give it back at once, and touching fresh pages costs more than all copying: up to 21 ms to prepare
-// the C of a wave of 2048 x 4096 in f32, against 1.2 ms in memory that has been used before. What it keeps instead is
-// bounded by what was in use at a time, and smaller blocks are kept anyway.
-void KeepLargeBlocks() {
-  constexpr int kMapFrom = 64 << 20;  // The largest blocks that fit the allocator's heaps.
-  constexpr int kTrimFrom = 2 * kMapFrom;
-  mallopt(M_MMAP_THRESHOLD, kMapFrom);
-  mallopt(M_TRIM_THRESHOLD, kTrimFrom);
-}
-
-}  // namespace
 
 int RunDaemon(int argc, const char* const* argv, runtime::Failpoints* failpoints, DeviceDecorator decorate) {
-  KeepLargeBlocks();
   BlockDrainSignals();
   auto flags = ParseFlags(argc, argv);
   if (!flags.ok()) {
