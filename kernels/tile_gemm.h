@@ -78,7 +78,8 @@ class TileGemm {
   void Run(const TileRect& part, TileScratch& scratch);
 
   // Bytes of `row_memory` that Create wants for a problem of this many rows and this K, with a row map or
-  // without. Saturates. A process that has kernels for too many strides of A packs in spite of a 0 here.
+  // without. Saturates. Where it is 0, A may still be packed for its stride (an odd one of bf16, or one too many for a
+  // process): that takes about as much as A itself.
   static int64_t RowMemory(int64_t m, int64_t k, DType dtype, bool row_map);
 
   // The step in which K is really traversed, whatever bk a wave asked for, with operands of type `dtype`.

@@ -650,6 +650,18 @@ TEST_F(CpuDeviceTest, NothingIsSilentlyIgnored) {
   EXPECT_EQ(effective.downgrades[1].executed, "1,1");
 }
 
+// What is called short runs on the thread that serves everybody: nothing may be short that has few flops but costs
+// much.
+TEST_F(CpuDeviceTest, WavesOfFewFlopsMayStillBeLong) {
+  const auto time = [&](int32_t tile, int64_t m, int64_t n, int64_t k) {
+    return device_->RoughTime(Validated(WaveRequestBuilder().Tile({tile, tile, 8, 1, 1, 1}).Dims(m, n, k)));
+  };
+  EXPECT_LT(time(128, 1, 64, 128), std::chrono::microseconds(30));
+  EXPECT_GT(time(2, 128, 128, 8), std::chrono::milliseconds(4)) << "4,096 tiles";
+  EXPECT_GT(time(128, 20000, 1, 8), std::chrono::milliseconds(1)) << "a column is computed as a panel of 64";
+  EXPECT_GT(time(128, 1, 4096, 4096), std::chrono::milliseconds(1)) << "its weights come from memory";
+}
+
 TEST_F(CpuDeviceTest, AnotherKStepIsTold) {
   const Wave wave = Validated(WaveRequestBuilder().Tile({16, 16, 16, 1, 1, 1}).Dims(16, 16, 1024));
   const EffectiveSpec effective = device_->Plan(wave);
