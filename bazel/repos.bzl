@@ -10,6 +10,7 @@ _PACKAGE_FILES = {
     "libgmock-dev": "/usr/include/gmock/gmock.h",
     "libgrpc++-dev": "/usr/include/grpcpp/grpcpp.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
+    "libjemalloc-dev": "/usr/include/jemalloc/jemalloc.h",
     "libprotobuf-dev": "/usr/include/google/protobuf/message.h",
     "libspdlog-dev": "/usr/include/spdlog/spdlog.h",
     "libssl-dev": "/usr/include/openssl/evp.h",

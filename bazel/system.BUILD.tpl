@@ -113,6 +113,17 @@ cc_library(name = "cli11")
 
 cc_library(name = "json")
 
+# For the `malloc` of a binary. Static, and of the archive's two the one that goes into position-independent executables.
+cc_library(
+    name = "jemalloc",
+    linkopts = [
+        "-l:libjemalloc_pic.a",
+        "-ldl",
+        "-lm",
+        "-lpthread",
+    ],
+)
+
 # Static: asynchronous file reads.
 cc_library(
     name = "uring",
