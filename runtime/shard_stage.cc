@@ -6,12 +6,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/error.h"
+#include "runtime/stream_copy.h"
 
 namespace bwrt::runtime {
 namespace {
 
-// Copied and hashed in pieces that fit the second-level cache, so that the hash reads what the copy has just written.
-constexpr int64_t kBlock = int64_t{256} << 10;
+// Hashed and copied in pieces that fit the first-level cache, so that the copy reads what the hash has just read.
+constexpr size_t kBlock = size_t{16} << 10;
 
 absl::Status Invalid(absl::string_view reason, const std::string& why) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason, why);
@@ -19,7 +20,7 @@ absl::Status Invalid(absl::string_view reason, const std::string& why) {
 
 }  // namespace
 
-absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::string_view data,
+absl::Status ShardStage::Write(absl::string_view name, int64_t offset, const absl::Cord& data,
                                const std::function<absl::StatusOr<WeightBuffer>(size_t)>& allocate) {
   const auto size = static_cast<int64_t>(data.size());
   if (offset < 0 || offset > bytes_ || size > bytes_ - offset) {
@@ -35,9 +36,12 @@ absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::str
     if (reserved_.bytes() > Bytes(0)) data_.Charge(std::move(reserved_));
   }
   const ByteRange range{offset, offset + size};
+  const auto chunk = [&](const ByteRange& part) {
+    return data.Subcord(static_cast<size_t>(part.begin - offset), static_cast<size_t>(part.end - part.begin));
+  };
   for (const ByteRange& known : received_.Within(range)) {
-    if (std::memcmp(data_.data() + known.begin, data.data() + (known.begin - offset),
-                    static_cast<size_t>(known.end - known.begin)) != 0) {
+    if (chunk(known) !=
+        data_.view().substr(static_cast<size_t>(known.begin), static_cast<size_t>(known.end - known.begin))) {
       return Invalid("CHUNK_CONFLICT", absl::StrCat(name, ": bytes [", known.begin, ", ", known.end,
                                                     ") were staged before, with other content; abort the update to "
                                                     "begin again"));
@@ -48,23 +52,31 @@ absl::Status ShardStage::Write(absl::string_view name, int64_t offset, absl::str
         absl::StatusCode::kResourceExhausted, "TOO_FRAGMENTED",
         absl::StrCat(name, ": what was staged lies in ", received_.count(), " pieces; send larger chunks, in order"));
   }
-  for (const ByteRange& part : received_.MissingOf(range, SIZE_MAX)) {
-    for (int64_t at = part.begin; at < part.end; at += kBlock) {
-      const int64_t length = std::min(kBlock, part.end - at);
-      std::memcpy(data_.data() + at, data.data() + (at - offset), static_cast<size_t>(length));
-      received_.Add({at, at + length});
-      if (expected_) HashPrefixLocked();
-    }
-  }
+  for (const ByteRange& part : received_.MissingOf(range, SIZE_MAX)) TakeLocked(part.begin, chunk(part));
   return absl::OkStatus();
 }
 
-void ShardStage::HashPrefixLocked() {
+void ShardStage::TakeLocked(int64_t offset, const absl::Cord& bytes) {
+  int64_t at = offset;
+  for (absl::string_view piece : bytes.Chunks()) {
+    for (; !piece.empty(); piece.remove_prefix(std::min(kBlock, piece.size()))) {
+      const absl::string_view block = piece.substr(0, kBlock);
+      if (expected_ && hashed_ == at) HashLocked(block);
+      StreamCopy(data_.data() + at, block.data(), block.size());
+      at += static_cast<int64_t>(block.size());
+    }
+  }
+  received_.Add({offset, at});
+  // What came earlier and was waiting for these.
   const int64_t prefix = received_.prefix();
-  if (prefix <= hashed_) return;
+  if (!expected_ || hashed_ >= prefix) return;
+  HashLocked(data_.view().substr(static_cast<size_t>(hashed_), static_cast<size_t>(prefix - hashed_)));
+}
+
+void ShardStage::HashLocked(absl::string_view next) {
   if (!hasher_) hasher_.emplace(expected_->kind());
-  hasher_->Update({data_.data() + hashed_, static_cast<size_t>(prefix - hashed_)});
-  hashed_ = prefix;
+  hasher_->Update(next);
+  hashed_ += static_cast<int64_t>(next.size());
   if (hashed_ < bytes_) return;
   found_ = hasher_->Finish();
   hasher_.reset();

@@ -1,7 +1,7 @@
 // ShardStage: one shard of an update while its bytes arrive: the memory, what of it is there, and the digest of that.
 //
-// Chunks come at any offset, in any order, from several threads, and may come again. Bytes are hashed as soon as
-// everything before them is there, while they are still in the cache; the others when their turn comes. Thread-safe.
+// Chunks come at any offset, in any order, from several threads, and may come again. Bytes are hashed as they come if
+// everything before them is there; the others when their turn comes. Thread-safe.
 #ifndef BWRT_RUNTIME_SHARD_STAGE_H_
 #define BWRT_RUNTIME_SHARD_STAGE_H_
 
@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "runtime/byte_ranges.h"
 #include "runtime/digest.h"
@@ -36,7 +37,7 @@ class ShardStage {
 
   // `name` is the shard in errors. `memory` allocates on the first write. INVALID_ARGUMENT CHUNK_OUT_OF_RANGE,
   // CHUNK_CONFLICT; RESOURCE_EXHAUSTED WEIGHT_MEMORY, TOO_FRAGMENTED. Then nothing of the chunk was taken.
-  absl::Status Write(absl::string_view name, int64_t offset, absl::string_view data,
+  absl::Status Write(absl::string_view name, int64_t offset, const absl::Cord& data,
                      const std::function<absl::StatusOr<WeightBuffer>(size_t)>& allocate);
 
   int64_t received() const;
@@ -59,7 +60,9 @@ class ShardStage {
   WeightBuffer content() const;
 
  private:
-  void HashPrefixLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Takes `bytes`, which lie at `offset` and are not there yet.
+  void TakeLocked(int64_t offset, const absl::Cord& bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void HashLocked(absl::string_view next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const int64_t bytes_;
   const std::optional<Digest> expected_;

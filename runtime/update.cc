@@ -295,7 +295,7 @@ absl::Status Update::Declare(TensorPlan plan) {
   return absl::OkStatus();
 }
 
-absl::Status Update::Write(const std::string& tensor, uint32_t rank, int64_t offset, absl::string_view data) {
+absl::Status Update::Write(const std::string& tensor, uint32_t rank, int64_t offset, const absl::Cord& data) {
   std::shared_ptr<ShardStage> shard;
   std::shared_ptr<JoinedStage> joined;
   size_t in_tensor = 0;  // Where the shard begins.

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/failpoints.h"
@@ -123,7 +124,7 @@ class Update {
   // tensor have come already and it was declared otherwise; RESOURCE_EXHAUSTED. A repetition changes nothing.
   absl::Status Declare(TensorPlan tensor);
   // Errors of ShardStage::Write; INVALID_ARGUMENT UNKNOWN_TENSOR, UNKNOWN_SHARD.
-  absl::Status Write(const std::string& tensor, uint32_t rank, int64_t offset, absl::string_view data);
+  absl::Status Write(const std::string& tensor, uint32_t rank, int64_t offset, const absl::Cord& data);
 
   // Verifies what was staged, makes it durable and resident and builds the version on `base`, numbered `number`. Asks
   // `cancelled` now and then. Errors as for the Precommit RPC.

@@ -404,7 +404,7 @@ absl::StatusOr<UpdateStatus> Weights::BeginUpdate(BeginUpdateRequest request) {
 absl::StatusOr<std::shared_ptr<Update>> Weights::FindUpdate(const std::string& id) const { return updates_.Find(id); }
 
 absl::Status Weights::Stage(Update& update, const std::string& tensor, uint32_t rank, int64_t offset,
-                            absl::string_view data) {
+                            const absl::Cord& data) {
   {
     MutexLock lock(mu_);
     if (draining_) return DrainingError();
@@ -490,7 +490,8 @@ absl::Status Weights::LoadFile(const LoadRequest& request, const std::function<v
       if (absl::Status status = (*source)->Read(*tensor, at, absl::MakeSpan(piece.data(), size)); !status.ok()) {
         return status;
       }
-      if (absl::Status status = Stage(**update, declare.name, 0, at, {piece.data(), size}); !status.ok()) return status;
+      const absl::Cord bytes = absl::MakeCordFromExternal({piece.data(), size}, [] {});
+      if (absl::Status status = Stage(**update, declare.name, 0, at, bytes); !status.ok()) return status;
       at += static_cast<int64_t>(size);
       now.bytes += static_cast<int64_t>(size);
       progress(now);
@@ -559,7 +560,9 @@ absl::StatusOr<int64_t> Weights::DeleteModel(const std::string& name, std::optio
   absl::Status status = check();
   // Its last swap may have been confirmed to everybody but the state directory, for which it would be the later one.
   context_.journal->Flush();
+  Reach(context_.failpoints, "delete.begin");
   if (status.ok() && context_.state != nullptr) status = context_.state->DeleteModel(name);
+  Reach(context_.failpoints, "delete.recorded");
   if (!status.ok()) {
     line_.ReopenModel(*model);
     return status;

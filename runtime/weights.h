@@ -22,6 +22,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/device.h"
@@ -137,7 +138,7 @@ class Weights {
   absl::StatusOr<std::shared_ptr<Update>> FindUpdate(const std::string& id) const;
   std::vector<std::shared_ptr<Update>> Updates() const { return updates_.All(); }
   // Stages one chunk, or declares a tensor. Blocks while staging is held back for waves.
-  absl::Status Stage(Update& update, const std::string& tensor, uint32_t rank, int64_t offset, absl::string_view data);
+  absl::Status Stage(Update& update, const std::string& tensor, uint32_t rank, int64_t offset, const absl::Cord& data);
   absl::Status Declare(Update& update, const TensorManifestRequest& tensor);
   // Blocks until it is done.
   absl::StatusOr<PrepareReport> Precommit(const std::string& id, const std::function<bool()>& cancelled);

@@ -23,6 +23,8 @@
 #include <grpcpp/support/async_stream.h>
 #include <pthread.h>
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <system_error>
@@ -73,18 +75,20 @@ class ClientStream {
   };
   // Waits for the next request. Not to be called again after one of the other answers.
   Came Read() {
-    read_.pending = true;
-    reader_.Read(&request_, &read_);
+    if (!reading_) StartRead();
     watch_.Begin();
     const Event* event = Next();
     while (event == &done_) event = Next();
     watch_.End();
     if (event == &wake_) return Came::kNothing;
-    return event->ok ? Came::kRequest : Came::kEnd;
+    if (!event->ok) return Came::kEnd;
+    received_ = 1 - received_;
+    StartRead();  // gRPC lets the client send what somebody waits for: it need not pause while this one is dealt with.
+    return Came::kRequest;
   }
 
   // The one that has been read, until the next Read.
-  const Req& request() const { return request_; }
+  const Req& request() const { return requests_[received_]; }
 
  private:
   // Something under way whose end comes out of the queue.
@@ -119,6 +123,12 @@ class ClientStream {
     } catch (const std::system_error&) {
       End(absl::ResourceExhaustedError("the daemon can't start a thread for the stream; retry later"), Resp());
     }
+  }
+
+  void StartRead() {
+    reading_ = true;
+    read_.pending = true;
+    reader_.Read(&requests_[1 - received_], &read_);
   }
 
   // On the clock's thread, while Read waits.
@@ -160,7 +170,9 @@ class ClientStream {
   grpc::CompletionQueue queue_;
   grpc::ServerContext context_;
   Reader reader_{&context_};
-  Req request_;  // In here, because gRPC may still write to it after a handler has given up waiting.
+  std::array<Req, 2> requests_;  // In here, because gRPC may still write to one when the handler has returned.
+  size_t received_ = 0;          // The one that Read answered with; gRPC writes to the other.
+  bool reading_ = false;
   grpc::Alarm alarm_;
   MemberTag<ClientStream, &ClientStream::OnRequest> request_tag_{this};
   Event read_;

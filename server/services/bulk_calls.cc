@@ -77,7 +77,11 @@ absl::Status BulkCalls::ReadChunks(StageStream& stream, v1::StageWeightsResponse
   std::shared_ptr<runtime::Update> update;
   for (auto came = stream.Read(); came != StageStream::Came::kEnd; came = stream.Read()) {
     if (came == StageStream::Came::kNothing) return Idle(stage_idle_timeout_, update.get());
-    const v1::StageWeightsRequest& request = stream.request();
+    const auto& [request, data, malformed] = stream.request();
+    if (malformed) {
+      return runtime::MakeError(absl::StatusCode::kInvalidArgument, "MALFORMED",
+                                "the stream sent what is no bwrt.v1.StageWeightsRequest; what was staged before stays");
+    }
     if (update == nullptr || (!request.update_id().empty() && request.update_id() != update->id())) {
       auto found = weights.FindUpdate(request.update_id());
       if (!found.ok()) return found.status();
@@ -89,10 +93,10 @@ absl::Status BulkCalls::ReadChunks(StageStream& stream, v1::StageWeightsResponse
     } else if (request.has_chunk()) {
       const v1::Chunk& chunk = request.chunk();
       const auto offset = static_cast<int64_t>(std::min<uint64_t>(chunk.offset(), INT64_MAX));
-      const absl::Status status = weights.Stage(*update, chunk.tensor(), chunk.rank(), offset, chunk.data());
+      const absl::Status status = weights.Stage(*update, chunk.tensor(), chunk.rank(), offset, data);
       if (!status.ok()) return status;
       response->set_chunks(response->chunks() + 1);
-      response->set_bytes(response->bytes() + chunk.data().size());
+      response->set_bytes(response->bytes() + data.size());
     }
   }
   if (update == nullptr) {

@@ -15,6 +15,7 @@
 #include "runtime/clock.h"
 #include "runtime/runtime.h"
 #include "server/rpc/client_stream_call.h"
+#include "server/services/stage_message.h"
 
 namespace bwrt::server {
 
@@ -42,7 +43,7 @@ class BulkCalls : public v1::Weights::Service {
                         grpc::ServerWriter<v1::LoadFileProgress>* writer) override;
 
   // StageWeights, on the stream's own thread.
-  using StageStream = ClientStream<v1::StageWeightsRequest, v1::StageWeightsResponse>;
+  using StageStream = ClientStream<StageMessage, v1::StageWeightsResponse>;
   absl::Status Stage(StageStream& stream, v1::StageWeightsResponse* response);
 
  protected:

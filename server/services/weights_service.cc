@@ -154,7 +154,7 @@ void WeightsService::Serve(CompletionLoop* loop) {
   Unary(loop, &Async::RequestGetModel, &Get);
   Unary(loop, &Async::RequestCommit, &Commit);
   Unary(loop, &Async::RequestRollback, &Rollback);
-  ServeClientStream(loop, &service_, &Async::RequestStageWeights, stage_options_,
+  ServeClientStream(loop, &service_, &Async::RequestStageMessages, stage_options_,
                     [this](BulkCalls::StageStream& stream, v1::StageWeightsResponse* response) {
                       return service_.Stage(stream, response);
                     });

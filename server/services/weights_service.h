@@ -37,7 +37,7 @@ class WeightsService {
   using W = v1::Weights;
   using Async = W::WithAsyncMethod_SetWeights<
       W::WithAsyncMethod_ListModels<W::WithAsyncMethod_GetModel<W::WithAsyncMethod_WatchModel<
-          W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<W::WithAsyncMethod_StageWeights<BulkCalls>>>>>>>;
+          W::WithAsyncMethod_Commit<W::WithAsyncMethod_Rollback<WithStageMessages<BulkCalls>>>>>>>;
   struct Mixed final : Async {
     Mixed(runtime::Runtime* runtime, runtime::Duration stage_idle_timeout) { Init(runtime, stage_idle_timeout); }
   };

@@ -75,7 +75,7 @@ class InPlaceTest : public ::testing::Test, private Failpoints {
     for (const auto& [name, data] : tensors) begin.tensors.push_back({name, ElementType::kF32, {kElements}, {}});
     ASSERT_TRUE(weights_->BeginUpdate(begin).ok());
     for (const auto& [name, data] : tensors) {
-      ASSERT_TRUE(weights_->Stage(**weights_->FindUpdate(id), name, 0, 0, data).ok());
+      ASSERT_TRUE(weights_->Stage(**weights_->FindUpdate(id), name, 0, 0, absl::Cord(data)).ok());
     }
     const auto prepared = Precommit(id);
     ASSERT_TRUE(prepared.ok()) << prepared;
@@ -159,7 +159,7 @@ TEST_F(InPlaceTest, AnUpdateIsPreparedOnTheWholeVersion) {
     begin.update_id = "next";
     begin.tensors.push_back({"b", ElementType::kF32, {kElements}, {}});
     ASSERT_TRUE(weights_->BeginUpdate(begin).ok());
-    ASSERT_TRUE(weights_->Stage(**weights_->FindUpdate("next"), "b", 0, 0, Floats('4')).ok());
+    ASSERT_TRUE(weights_->Stage(**weights_->FindUpdate("next"), "b", 0, 0, absl::Cord(Floats('4'))).ok());
     early = Precommit("next");
   });
   ASSERT_TRUE(Commit("in-place").ok());

@@ -551,7 +551,7 @@ class LoadingTest : public RuntimeFixture {
     begin.apply_mode = 1;
     ASSERT_TRUE(weights.BeginUpdate(begin).ok());
     const std::string data = Tensor("w", "BBBB").data;
-    ASSERT_TRUE(weights.Stage(**weights.FindUpdate("u"), "w", 0, 0, data).ok());
+    ASSERT_TRUE(weights.Stage(**weights.FindUpdate("u"), "w", 0, 0, absl::Cord(data)).ok());
     ASSERT_TRUE(weights.Precommit("u", [] { return false; }).ok());
     ASSERT_TRUE(
         weights.Commit({{"u"}, {}}, [this](absl::StatusOr<CommitResult> r) { committed_.Set(std::move(r)); }).ok());

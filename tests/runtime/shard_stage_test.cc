@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/cord.h"
 #include "runtime/error.h"
 
 namespace bwrt::runtime {
@@ -23,6 +24,9 @@ class ShardStageTest : public ::testing::Test {
     return ShardStage(bytes, expected, *budget_.Reserve(Bytes(bytes), WeightBudget::Kind::kContent));
   }
   absl::Status Write(ShardStage& stage, int64_t offset, absl::string_view data) {
+    return Write(stage, offset, absl::Cord(data));
+  }
+  absl::Status Write(ShardStage& stage, int64_t offset, const absl::Cord& data) {
     return stage.Write("w shard 0", offset, data, [this](size_t bytes) {
       ++allocations_;
       return memory_.Allocate(bytes);
@@ -69,6 +73,33 @@ TEST_F(ShardStageTest, AChunkMayComeAgainButNotWithOtherBytes) {
   std::string read(7, '\0');
   ASSERT_TRUE(stage.Read("w", 0, 7, read.data()).ok());
   EXPECT_EQ(read, "xyabcdz");
+}
+
+TEST_F(ShardStageTest, AChunkMayLieInPieces) {
+  const std::string bytes = Bytes64(100'000);
+  std::mt19937 random(5);
+  for (const bool in_order : {true, false}) {
+    ShardStage stage = Stage(100'000, Digest::Of(Digest::Kind::kXxh3, bytes));
+    absl::Cord front;
+    absl::Cord back;
+    for (size_t at = 0; at < bytes.size();) {
+      const size_t size = std::min<size_t>(1 + random() % 40'000, bytes.size() - at);
+      absl::Cord& half = at < 50'000 ? front : back;
+      half.Append(absl::MakeCordFromExternal(absl::string_view(bytes).substr(at, size), [] {}));
+      at += size;
+    }
+    const auto middle = static_cast<int64_t>(front.size());
+    ASSERT_TRUE((in_order ? Write(stage, 0, front) : Write(stage, middle, back)).ok());
+    absl::Cord other = front;
+    other.RemoveSuffix(1);
+    other.Append(bytes[front.size() - 1] == 'x' ? "y" : "x");
+    if (in_order) {
+      EXPECT_EQ(GetReason(Write(stage, 0, other)), "CHUNK_CONFLICT");
+    }
+    ASSERT_TRUE((in_order ? Write(stage, middle, back) : Write(stage, 0, front)).ok());
+    EXPECT_FALSE(stage.Check().has_value());
+    EXPECT_EQ(stage.content().view(), bytes);
+  }
 }
 
 TEST_F(ShardStageTest, BytesBeyondTheEndAreRefused) {

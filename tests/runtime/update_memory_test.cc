@@ -68,7 +68,7 @@ class UpdateMemoryTest : public WeightsFixture {
   }
   Bytes Layouts() { return weights().budget().reserved(Kind::kLayout); }
   absl::Status StageShard(const std::string& id, const std::string& tensor, uint32_t rank, const std::string& data) {
-    return weights().Stage(**weights().FindUpdate(id), tensor, rank, 0, data);
+    return weights().Stage(**weights().FindUpdate(id), tensor, rank, 0, absl::Cord(data));
   }
 
   int64_t layout_ = 0;

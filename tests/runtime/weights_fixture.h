@@ -60,7 +60,7 @@ class WeightsFixture : public ::testing::Test {
   absl::Status Stage(const std::string& id, const std::string& tensor, absl::string_view data, int64_t offset = 0) {
     auto update = weights_->FindUpdate(id);
     if (!update.ok()) return update.status();
-    return weights_->Stage(**update, tensor, 0, offset, data);
+    return weights_->Stage(**update, tensor, 0, offset, absl::Cord(data));
   }
 
   absl::Status Precommit(const std::string& id) {

@@ -110,8 +110,8 @@ TEST_F(WeightsTest, NpyShardsAreCheckedAndJoined) {
   }
   ASSERT_TRUE(Begin("u", "m", {tensor}).ok());
   auto update = *weights().FindUpdate("u");
-  ASSERT_TRUE(weights().Stage(*update, "w", 0, 0, first).ok());
-  ASSERT_TRUE(weights().Stage(*update, "w", 1, 0, second).ok());
+  ASSERT_TRUE(weights().Stage(*update, "w", 0, 0, absl::Cord(first)).ok());
+  ASSERT_TRUE(weights().Stage(*update, "w", 1, 0, absl::Cord(second)).ok());
   EXPECT_EQ(update->Read("w", 1, 0, 100)->data, second.substr(0, 100)) << "shards read back as they were staged";
   ASSERT_TRUE(Precommit("u").ok());
   ASSERT_TRUE(Commit({"u"}).ok());
@@ -376,8 +376,8 @@ TEST_F(WeightsTest, WhicheverAllocationFailsNothingIsLostAndNothingStays) {
         ASSERT_TRUE(Begin(update, "m", {Floats("w", 4), sharded}).ok());
         auto open = *weights().FindUpdate(update);
         absl::Status status = Stage(update, "w", Filled(4, *id));
-        if (status.ok()) status = weights().Stage(*open, "s", 0, 0, Filled(1, *id));
-        if (status.ok()) status = weights().Stage(*open, "s", 1, 0, Filled(1, *id));
+        if (status.ok()) status = weights().Stage(*open, "s", 0, 0, absl::Cord(Filled(1, *id)));
+        if (status.ok()) status = weights().Stage(*open, "s", 1, 0, absl::Cord(Filled(1, *id)));
         if (status.ok()) status = Precommit(update);
         if (status.ok()) status = Commit({update}).status();
         if (status.ok()) break;
