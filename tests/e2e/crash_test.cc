@@ -150,6 +150,10 @@ absl::Status CrashTest::Script(HistoryClient& client) {
   };
   BWRT_STEP(waves());
   BWRT_STEP(client.SetWeights("a"));
+  BWRT_STEP(client.SetWeights(kPassingModel));
+  BWRT_STEP(client.RunWave(kPassingModel));
+  BWRT_STEP(client.DeleteModel(kPassingModel));
+  EXPECT_FALSE(client.RunWave(kPassingModel).ok());
   BWRT_STEP(update("b", "shadow", false));
   BWRT_STEP(waves());
   const auto a = client.weights().GetModel("a");
@@ -189,6 +193,8 @@ void CrashTest::CheckRestarted(const std::string& state, HistoryRecorder& record
   recorder.Add(restart);
   auto client = std::make_unique<HistoryClient>((*daemon)->unix_address(), &recorder);
   for (const char* model : kHistoryModels) EXPECT_TRUE(client->RunWave(model).ok());
+  // There or not, which is for the checker to judge.
+  client->RunWave(kPassingModel).IgnoreError();
   const auto failed = client->SettleOpen();
   ASSERT_TRUE(failed.ok()) << client::FormatError(failed.status());
   EXPECT_EQ(*failed, 0) << "nothing else was committed: what was prepared can be";
@@ -283,6 +289,7 @@ TEST_F(CrashTest, AtAnyTimeUnderLoad) {
         const absl::Status wave = client.RunWave(model);
         ASSERT_TRUE(wave.ok()) << "after " << i << " kills: " << wave << (*daemon)->log();
       }
+      client.RunWave(kPassingModel).IgnoreError();
     }
     HistoryLoad load(
         (*daemon)->unix_address(), &recorder,

@@ -102,6 +102,8 @@ HistoryRecorder::HistoryRecorder(History so_far) : history_(std::move(so_far)) {
   const auto after = [this](const HistoryInterval& time) { now_ = std::max(now_.load(), time.returned); };
   for (const HistoryWave& wave : history_.waves) after(wave.time);
   for (const HistoryRestart& restart : history_.restarts) after(restart.time);
+  for (const HistoryDeletion& deletion : history_.deletions) after(deletion.time);
+  for (const HistoryAbsence& absence : history_.absences) after(absence.time);
   for (const HistoryCommit& commit : history_.commits) {
     after(commit.time);
     for (const auto& part : commit.parts) last_value_ = std::max(last_value_.load(), part.value);
@@ -131,6 +133,37 @@ void HistoryRecorder::Add(HistoryCommit commit, std::vector<Staged> updates) {
 void HistoryRecorder::Add(HistoryRestart restart) {
   const std::lock_guard lock(mu_);
   history_.restarts.push_back(restart);
+}
+
+void HistoryRecorder::Add(HistoryDeletion deletion) {
+  const std::lock_guard lock(mu_);
+  if (deletion.outcome == Outcome::kUnknown) open_deletions_.push_back(history_.deletions.size());
+  history_.deletions.push_back(std::move(deletion));
+  AddLocked();
+}
+
+void HistoryRecorder::Add(HistoryAbsence absence) {
+  const std::lock_guard lock(mu_);
+  history_.absences.push_back(std::move(absence));
+  AddLocked();
+}
+
+std::vector<std::string> HistoryRecorder::OpenDeletions() const {
+  std::vector<std::string> models;
+  const std::lock_guard lock(mu_);
+  for (const size_t i : open_deletions_) models.push_back(history_.deletions[i].model);
+  return models;
+}
+
+void HistoryRecorder::SettleDeletions(const std::vector<std::string>& absent) {
+  const int64_t now = Now();
+  const std::lock_guard lock(mu_);
+  for (const size_t i : std::exchange(open_deletions_, {})) {
+    HistoryDeletion& deletion = history_.deletions[i];
+    if (std::count(absent.begin(), absent.end(), deletion.model) == 0) continue;
+    deletion.outcome = Outcome::kOk;
+    deletion.time.returned = now;
+  }
 }
 
 std::vector<HistoryRecorder::Open> HistoryRecorder::TakeOpen() {
@@ -183,7 +216,13 @@ absl::Status HistoryClient::RunWave(const std::string& model, int rows, bool tig
   wave.time.invoked = recorder_->Now();
   const grpc::Status status = execution_->SubmitWave(&context, request, &result);
   wave.time.returned = recorder_->Now();
-  if (!status.ok()) return client::FromGrpcStatus(status);
+  if (!status.ok()) {
+    absl::Status error = client::FromGrpcStatus(status);
+    const std::string reason = client::DetailsOf(error).reason;
+    // Begun by an update, a model has no weights yet.
+    if (reason == "MODEL_NOT_FOUND" || reason == "TENSOR_NOT_FOUND") recorder_->Add(HistoryAbsence{wave.time, model});
+    return error;
+  }
   wave.model = model;
   wave.version = result.version();
   wave.values = ValuesOf(result.c(), rows);
@@ -228,6 +267,19 @@ absl::Status HistoryClient::Rollback(const std::string& model, const v1::KeptVer
   EXPECT_TRUE(absl::SimpleAtoi(to.label(), &value)) << to.ShortDebugString();
   commit.parts.push_back({model, value, 0, done.ok() ? done->swap().version() : 0});
   recorder_->Add(std::move(commit));
+  return done.status();
+}
+
+absl::Status HistoryClient::DeleteModel(const std::string& model) {
+  v1::DeleteModelRequest request;
+  request.set_model(model);
+  HistoryDeletion deletion;
+  deletion.model = model;
+  deletion.time.invoked = recorder_->Now();
+  const auto done = weights_.DeleteModel(request);
+  deletion.time.returned = recorder_->Now();
+  deletion.outcome = OutcomeOf(done.status());
+  recorder_->Add(std::move(deletion));
   return done.status();
 }
 
@@ -279,6 +331,14 @@ absl::Status HistoryClient::Commit(const std::vector<Staged>& updates, SwapChoic
 }
 
 absl::StatusOr<int> HistoryClient::SettleOpen() {
+  std::vector<std::string> absent;
+  for (const std::string& model : recorder_->OpenDeletions()) {
+    const auto found = weights_.GetModel(model);
+    if (!found.ok() && IsUnanswered(found.status())) return found.status();
+    // One without a version is there for an update that would fill it.
+    if (!found.ok() || found->summary().version() == 0) absent.push_back(model);
+  }
+  recorder_->SettleDeletions(absent);
   int failed = 0;
   for (const HistoryRecorder::Open& open : recorder_->TakeOpen()) {
     v1::CommitRequest request;

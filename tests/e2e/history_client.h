@@ -44,6 +44,8 @@ class HistoryRecorder {
   // `updates`, if any, are those that it commits: then one of unknown outcome can be asked for again.
   void Add(HistoryCommit commit, std::vector<Staged> updates = {});
   void Add(HistoryRestart restart);
+  void Add(HistoryDeletion deletion);
+  void Add(HistoryAbsence absence);
 
   // Group commits and updates of unknown outcome since this was last called.
   struct Open {
@@ -53,6 +55,10 @@ class HistoryRecorder {
   std::vector<Open> TakeOpen();
   // What came of one after all.
   void Settle(size_t commit, HistoryCommit::Outcome outcome, const std::vector<uint64_t>& versions);
+  // Models with deletions of unknown outcome since SettleDeletions was last called.
+  std::vector<std::string> OpenDeletions() const;
+  // Of these models there is nothing now: their deletions have taken effect. Of the others nobody knows.
+  void SettleDeletions(const std::vector<std::string>& absent);
 
   // Blocks until so many more operations have been recorded, or `running` is 0; whoever sets that calls Wake.
   void Await(int64_t operations, const std::atomic<int>& running);
@@ -72,6 +78,7 @@ class HistoryRecorder {
   int64_t count_ = 0;
   History history_;
   std::vector<Open> open_;
+  std::vector<size_t> open_deletions_;  // Their indices.
 };
 
 // Whether the daemon has not said how the call ended: perhaps it took effect.
@@ -85,8 +92,8 @@ struct SwapChoice {
   bool hold = true;  // WAIT_FOR_WINDOW only: hold new waves back at once.
 };
 
-// A client of one daemon. Thread-safe. Each swap and each wave that succeeds is recorded; swaps also when they fail or
-// nobody knows.
+// A client of one daemon. Thread-safe. Each swap, each deletion and each wave that succeeds is recorded; swaps and
+// deletions also when they fail or nobody knows, and waves that find no model, or none with weights.
 class HistoryClient {
  public:
   HistoryClient(const std::string& address, HistoryRecorder* recorder);
@@ -97,6 +104,7 @@ class HistoryClient {
   absl::Status RunWave(const std::string& model, int rows = 4, bool tight = false);
   absl::Status SetWeights(const std::string& model, SwapChoice choice = {});
   absl::Status Rollback(const std::string& model, const v1::KeptVersion& to, SwapChoice choice = {});
+  absl::Status DeleteModel(const std::string& model);
   // Begins, stages in several chunks and prepares an update. `id` may be empty.
   absl::StatusOr<Staged> Prepare(const std::string& model, const std::string& id = "", bool in_place = false);
   absl::Status Commit(const std::vector<Staged>& updates, SwapChoice choice = {});

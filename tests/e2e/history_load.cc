@@ -52,7 +52,8 @@ void HistoryLoad::Start(uint64_t seed, int count, std::function<absl::Status(His
 
 absl::Status HistoryLoad::RunWave(HistoryClient& client, Draw& draw) {
   const int rows = Below(draw, 8) == 0 ? 64 : 1 + static_cast<int>(Below(draw, 8));
-  return client.RunWave(AnyModel(draw), rows, /*tight=*/Below(draw, 4) == 0);
+  const std::string model = Below(draw, 4) == 0 ? kPassingModel : AnyModel(draw);
+  return client.RunWave(model, rows, /*tight=*/Below(draw, 4) == 0);
 }
 
 absl::Status HistoryLoad::RollBack(HistoryClient& client, const std::string& model, Draw& draw, SwapChoice choice) {
@@ -68,7 +69,7 @@ absl::Status HistoryLoad::Change(HistoryClient& client, Draw& draw) const {
   SwapChoice choice;
   choice.policy = Below(draw, 3) == 0 ? v1::IN_WINDOW : v1::WAIT_FOR_WINDOW;
   choice.hold = Below(draw, 4) != 0;
-  switch (Below(draw, 6)) {
+  switch (Below(draw, 8)) {
     case 0:
       return client.SetWeights(model, choice);
     case 1:
@@ -85,6 +86,12 @@ absl::Status HistoryLoad::Change(HistoryClient& client, Draw& draw) const {
     case 3: {  // Prepared, and given up.
       const auto staged = client.Prepare(model);
       return staged.ok() ? client.weights().Abort(staged->id).status() : staged.status();
+    }
+    case 4:
+      return Below(draw, 2) == 0 ? client.SetWeights(kPassingModel, choice) : client.DeleteModel(kPassingModel);
+    case 5: {
+      const auto staged = client.Prepare(kPassingModel);
+      return staged.ok() ? client.Commit({*staged}, choice) : staged.status();
     }
     default: {
       const auto staged = client.Prepare(model, "", options_.in_place && Below(draw, 2) == 0);

@@ -1,5 +1,5 @@
-// HistoryLoad: clients that publish, roll back and run waves on two models all at once, each by a schedule drawn from
-// the seed; what they do and see is recorded. A client stops when the daemon goes.
+// HistoryLoad: clients that publish, roll back and run waves on two models all at once, and publish and delete a third,
+// each by a schedule drawn from the seed; what they do and see is recorded. A client stops when the daemon goes.
 #ifndef BWRT_TESTS_E2E_HISTORY_LOAD_H_
 #define BWRT_TESTS_E2E_HISTORY_LOAD_H_
 
@@ -16,6 +16,7 @@
 namespace bwrt::e2e {
 
 inline constexpr const char* kHistoryModels[] = {"a", "b"};
+inline constexpr char kPassingModel[] = "passing";  // The one that comes and goes.
 
 struct HistoryLoadOptions {
   uint64_t seed = 1;
@@ -28,7 +29,7 @@ struct HistoryLoadOptions {
 
 class HistoryLoad {
  public:
-  // Starts. Both models must be there; address and recorder must outlive it.
+  // Starts. Both models that stay must be there; address and recorder must outlive it.
   HistoryLoad(const std::string& address, HistoryRecorder* recorder, const HistoryLoadOptions& options);
   // As Join.
   ~HistoryLoad();

@@ -30,6 +30,7 @@ class Checker {
     ResolveUnknown();
     CollectFacts();
     CheckFacts();
+    CheckDeletions();
     return std::move(found_);
   }
 
@@ -38,9 +39,11 @@ class Checker {
     size_t commit = 0;
     size_t part = 0;
   };
-  // From `since` on `model` is at `version` or later, which is what `why` says.
+  // From `since` on, until it is deleted, `model` is at `version` or later, which is what `why`, which began at
+  // `invoked`, says.
   struct Fact {
     int64_t since = 0;
+    int64_t invoked = 0;
     std::string model;
     uint64_t version = 0;
     std::string why;
@@ -69,13 +72,40 @@ class Checker {
                         absl::StrJoin(values, ", "), "} in ", Describe(wave.time));
   }
 
+  std::string NameDeletion(size_t i) const {
+    const HistoryDeletion& deletion = history_.deletions[i];
+    return absl::StrCat("deletion[", i, "] of ", deletion.model, " (",
+                        deletion.outcome == Outcome::kOk ? "ok" : "unknown", ") in ", Describe(deletion.time));
+  }
+
+  // Whether a deletion of the model may have taken effect between something that began at `invoked` and something else
+  // that had returned at `returned`.
+  bool Separated(const std::string& model, int64_t invoked, int64_t returned) const {
+    return std::any_of(history_.deletions.begin(), history_.deletions.end(), [&](const HistoryDeletion& deletion) {
+      return deletion.model == model && deletion.outcome != Outcome::kFailed && EndOf(deletion) >= invoked &&
+             deletion.time.invoked <= returned;
+    });
+  }
+  bool Deleted(const std::string& model) const { return Separated(model, std::numeric_limits<int64_t>::min(), kNever); }
+  template <typename Operation>
+  int64_t EndOf(const Operation& operation) const {
+    return operation.outcome == Outcome::kUnknown ? CutOff(operation) : operation.time.returned;
+  }
+
   void IndexAcknowledged() {
     for (size_t i = 0; i < commits_.size(); ++i) {
       if (commits_[i].outcome != Outcome::kOk) continue;
       for (size_t p = 0; p < commits_[i].parts.size(); ++p) {
         const Part& part = commits_[i].parts[p];
-        const auto [at, added] = made_.try_emplace(Key(part.model, part.version), Place{i, p});
-        if (!added) Contradiction(NameCommit(i), " made the same version as ", NameCommit(at->second.commit));
+        const Key key(part.model, part.version);
+        for (auto [at, end] = made_.equal_range(key); at != end; ++at) {
+          const HistoryInterval& other = commits_[at->second.commit].time;
+          const HistoryInterval& own = commits_[i].time;
+          const int64_t first = std::min(own.invoked, other.invoked);
+          if (Separated(part.model, first, std::max(own.returned, other.returned))) continue;
+          Contradiction(NameCommit(i), " made the same version as ", NameCommit(at->second.commit));
+        }
+        made_.emplace(key, Place{i, p});
         if (part.version <= part.base) Contradiction(NameCommit(i), " was made for version ", part.base);
       }
     }
@@ -92,9 +122,12 @@ class Checker {
                            other - wave.values.begin(), " has ", *other);
     }
     const Key key(wave.model, wave.version);
-    const auto made = made_.find(key);
-    if (made == made_.end()) {
-      unexplained_[key].push_back(i);
+    const auto [first, end] = made_.equal_range(key);
+    auto made = std::find_if(first, end, [&](const auto& entry) { return At(entry.second).value == value; });
+    if (made == end) made = first;  // One whose value it should have had.
+    // In another life of the model another commit can have made a version of that number.
+    if (made == end || (At(made->second).value != value && Deleted(wave.model))) {
+      unexplained_[{key, Deleted(wave.model) ? value : 0}].push_back(i);
       return;
     }
     const HistoryCommit& commit = commits_[made->second.commit];
@@ -110,7 +143,8 @@ class Checker {
   // may have made it, the one that can least wait.
   void ResolveUnknown() {
     std::set<std::pair<size_t, size_t>> used;
-    for (const auto& [key, waves] : unexplained_) {
+    for (const auto& [version, waves] : unexplained_) {
+      const Key& key = version.first;
       const uint64_t value = history_.waves[waves.front()].values.front();
       const auto differs = [&](size_t i) { return history_.waves[i].values.front() != value; };
       if (const auto liar = std::find_if(waves.begin(), waves.end(), differs); liar != waves.end()) {
@@ -131,8 +165,9 @@ class Checker {
   std::optional<Place> FindUnknown(const Key& key, uint64_t value,
                                    const std::set<std::pair<size_t, size_t>>& used) const {
     const auto& [model, version] = key;
-    const int64_t before = LastBelow(model, version);
-    const int64_t seen = FirstSight(model, version);
+    // Of a model with several lives only the value tells.
+    const int64_t before = Deleted(model) ? std::numeric_limits<int64_t>::min() : LastBelow(model, version);
+    const int64_t seen = FirstSight(model, version, value);
     std::optional<Place> found;
     for (size_t i = 0; i < commits_.size(); ++i) {
       const HistoryCommit& commit = commits_[i];
@@ -161,7 +196,7 @@ class Checker {
   void CollectFacts() {
     for (size_t i = 0; i < history_.waves.size(); ++i) {
       const HistoryWave& wave = history_.waves[i];
-      facts_.push_back({wave.time.returned, wave.model, wave.version, NameWave(i)});
+      facts_.push_back({wave.time.returned, wave.time.invoked, wave.model, wave.version, NameWave(i)});
     }
     for (size_t i = 0; i < commits_.size(); ++i) {
       const HistoryCommit& commit = commits_[i];
@@ -174,24 +209,30 @@ class Checker {
       for (const Part& part : commit.parts) {
         // Of a part whose version nobody has seen only this much is known.
         const uint64_t version = part.version == 0 ? part.base + 1 : part.version;
-        facts_.push_back({effective, part.model, version, NameCommit(i)});
+        facts_.push_back({effective, commit.time.invoked, part.model, version, NameCommit(i)});
       }
     }
     std::stable_sort(facts_.begin(), facts_.end(), [](const Fact& a, const Fact& b) { return a.since < b.since; });
   }
 
-  // When a wave that saw this version, or a later one, had returned.
-  int64_t FirstSight(const std::string& model, uint64_t version) const {
+  // When a wave that saw this version, or a later one, had returned. Of a model with several lives: this one, with its
+  // value.
+  int64_t FirstSight(const std::string& model, uint64_t version, uint64_t value) const {
     int64_t first = kNever;
+    const bool deleted = Deleted(model);
     for (const HistoryWave& wave : history_.waves) {
-      if (wave.model == model && wave.version >= version) first = std::min(first, wave.time.returned);
+      const bool sees = deleted ? Sees(wave, model, version, value) : wave.model == model && wave.version >= version;
+      if (sees) first = std::min(first, wave.time.returned);
     }
     return first;
+  }
+  static bool Sees(const HistoryWave& wave, const std::string& model, uint64_t version, uint64_t value) {
+    return wave.model == model && wave.version == version && !wave.values.empty() && wave.values.front() == value;
   }
   int64_t FirstSight(const HistoryCommit& commit) const {
     int64_t first = kNever;
     for (const Part& part : commit.parts) {
-      if (part.version != 0) first = std::min(first, FirstSight(part.model, part.version));
+      if (part.version != 0) first = std::min(first, FirstSight(part.model, part.version, part.value));
     }
     return first;
   }
@@ -209,17 +250,18 @@ class Checker {
   }
 
   // When the daemon that it was asked of had surely ended.
-  int64_t CutOff(const HistoryCommit& commit) const {
+  template <typename Operation>
+  int64_t CutOff(const Operation& operation) const {
     int64_t end = kNever;
     for (const HistoryRestart& restart : history_.restarts) {
-      if (restart.time.returned > commit.time.invoked) end = std::min(end, restart.time.returned);
+      if (restart.time.returned > operation.time.invoked) end = std::min(end, restart.time.returned);
     }
     return end;
   }
 
   void CheckFacts() {
     struct Claim {
-      int64_t invoked;
+      HistoryInterval time;
       std::string model;
       uint64_t least;  // The oldest version that what is known when it begins may name.
       std::string name;
@@ -228,36 +270,78 @@ class Checker {
     std::vector<Claim> claims;
     for (size_t i = 0; i < history_.waves.size(); ++i) {
       const HistoryWave& wave = history_.waves[i];
-      claims.push_back({wave.time.invoked, wave.model, wave.version, NameWave(i), " went back behind "});
+      claims.push_back({wave.time, wave.model, wave.version, NameWave(i), " went back behind "});
+    }
+    for (size_t i = 0; i < history_.absences.size(); ++i) {
+      const HistoryAbsence& absence = history_.absences[i];
+      const std::string name = absl::StrCat("absence[", i, "] of ", absence.model, " in ", Describe(absence.time));
+      claims.push_back({absence.time, absence.model, 0, name, " found nothing of "});
     }
     for (size_t i = 0; i < commits_.size(); ++i) {
       const HistoryCommit& commit = commits_[i];
       if (commit.outcome == Outcome::kFailed) continue;
       for (const Part& part : commit.parts) {
         if (part.version == 0) continue;
-        claims.push_back({commit.time.invoked, part.model, part.version - 1, NameCommit(i), " is no later than "});
+        claims.push_back({commit.time, part.model, part.version - 1, NameCommit(i), " is no later than "});
       }
     }
     std::stable_sort(claims.begin(), claims.end(),
-                     [](const Claim& a, const Claim& b) { return a.invoked < b.invoked; });
-    std::map<std::string, const Fact*> newest;
+                     [](const Claim& a, const Claim& b) { return a.time.invoked < b.time.invoked; });
+    std::map<std::string, std::vector<const Fact*>> known;
     auto fact = facts_.begin();
     for (const Claim& claim : claims) {
-      for (; fact != facts_.end() && fact->since < claim.invoked; ++fact) {
-        const Fact*& known = newest[fact->model];
-        if (known == nullptr || fact->version > known->version) known = &*fact;
+      for (; fact != facts_.end() && fact->since < claim.time.invoked; ++fact) {
+        auto& facts = known[fact->model];
+        // Of a model with one life the newest version is all there is to know.
+        if (facts.empty() || Deleted(fact->model)) {
+          facts.push_back(&*fact);
+        } else if (fact->version > facts.front()->version) {
+          facts.front() = &*fact;
+        }
       }
-      const auto known = newest.find(claim.model);
-      if (known == newest.end() || known->second->version <= claim.least) continue;
-      Contradiction(claim.name, claim.why, known->second->why, ": from ", known->second->since, " on ", claim.model,
-                    " is at version ", known->second->version, " or later");
+      const auto& facts = known[claim.model];
+      const auto broken = std::find_if(facts.rbegin(), facts.rend(), [&](const Fact* f) {
+        return f->version > claim.least && !Separated(f->model, f->invoked, claim.time.returned);
+      });
+      if (broken == facts.rend()) continue;
+      Contradiction(claim.name, claim.why, (*broken)->why, ": from ", (*broken)->since, " on ", claim.model,
+                    " is at version ", (*broken)->version, " or later");
+    }
+  }
+
+  // What was deleted does not come back.
+  void CheckDeletions() {
+    for (size_t d = 0; d < history_.deletions.size(); ++d) {
+      const HistoryDeletion& deletion = history_.deletions[d];
+      if (deletion.outcome != Outcome::kOk) continue;
+      std::map<uint64_t, size_t> gone;  // Values, with their commits.
+      std::set<uint64_t> perhaps;       // Of commits that may have come after it.
+      for (size_t i = 0; i < commits_.size(); ++i) {
+        for (const Part& part : commits_[i].parts) {
+          if (part.model != deletion.model) continue;
+          if (EndOf(commits_[i]) < deletion.time.invoked) {
+            gone.emplace(part.value, i);
+          } else {
+            perhaps.insert(part.value);
+          }
+        }
+      }
+      for (size_t i = 0; i < history_.waves.size(); ++i) {
+        const HistoryWave& wave = history_.waves[i];
+        if (wave.model != deletion.model || wave.time.invoked <= deletion.time.returned || wave.values.empty())
+          continue;
+        const auto at = gone.find(wave.values.front());
+        if (at == gone.end() || perhaps.contains(at->first)) continue;
+        Contradiction(NameWave(i), " saw ", NameCommit(at->second), " after ", NameDeletion(d));
+      }
     }
   }
 
   const History& history_;
   std::vector<HistoryCommit> commits_;  // Versions that were found out are in it.
-  std::map<Key, Place> made_;           // By acknowledged commits.
-  std::map<Key, std::vector<size_t>> unexplained_;
+  std::multimap<Key, Place> made_;      // By acknowledged commits.
+  // Waves whose version nobody is known to have made; of a model with several lives by their value, too.
+  std::map<std::pair<Key, uint64_t>, std::vector<size_t>> unexplained_;
   std::vector<Fact> facts_;
   std::vector<std::string> found_;
 };

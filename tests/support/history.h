@@ -12,7 +12,14 @@
 //     version or a later one, and commits a later one;
 //  4. the parts of a group commit are seen together;
 //  5. a commit of unknown outcome took effect once or never, and not after the end of the restart that followed it;
-//  6. a restart changes none of this.
+//  6. a restart changes none of this;
+//  7. a deletion ends a model's life: what begins after it was acknowledged sees nothing of what was committed before
+//     it. The model's next life has versions of its own, so that rule 3 holds within one life. A deletion of unknown
+//     outcome took effect once or never, and not after the end of the restart that followed it;
+//  8. a model that had a version is there, unless a deletion can have come between.
+//
+// Where a deletion may have come between two operations nothing is said of their order: a checker of a few lines, which
+// never blames a daemon wrongly. Values of a model that is deleted are not committed twice.
 //
 // Pure functions over values.
 #ifndef BWRT_TESTS_SUPPORT_HISTORY_H_
@@ -50,6 +57,18 @@ struct HistoryWave {
   std::vector<uint64_t> values;  // One a tile.
 };
 
+struct HistoryDeletion {
+  HistoryInterval time;
+  HistoryCommit::Outcome outcome = HistoryCommit::Outcome::kOk;
+  std::string model;
+};
+
+// Something that was told there is no such model, or none with weights.
+struct HistoryAbsence {
+  HistoryInterval time;
+  std::string model;
+};
+
 // The daemon's end, from the moment before it was asked for, until another one served.
 struct HistoryRestart {
   HistoryInterval time;
@@ -59,6 +78,8 @@ struct History {
   std::vector<HistoryCommit> commits;
   std::vector<HistoryWave> waves;
   std::vector<HistoryRestart> restarts;
+  std::vector<HistoryDeletion> deletions;
+  std::vector<HistoryAbsence> absences;
 };
 
 // Contradictions, each naming the operations that can't both be: "wave[3] ..." is history.waves[3]. Empty: accepted.

@@ -36,6 +36,10 @@ class HistoryTest : public testing::Test {
             const std::string& model = "m") {
     history_.waves.push_back({{invoked, returned}, model, version, std::move(values)});
   }
+  void Delete(int64_t invoked, int64_t returned, Outcome outcome = Outcome::kOk) {
+    history_.deletions.push_back({{invoked, returned}, outcome, "m"});
+  }
+  void Absent(int64_t invoked, int64_t returned) { history_.absences.push_back({{invoked, returned}, "m"}); }
   void Restart(int64_t invoked, int64_t returned) { history_.restarts.push_back({{invoked, returned}}); }
 
   std::vector<std::string> Found() const { return FindContradictions(history_); }
@@ -307,6 +311,139 @@ TEST_F(HistoryTest, NumbersAreNotUsedAgain) {
   Restart(21, 30);
   Commit(31, 40, 9, 2);
   EXPECT_THAT(Found(), Contains(AllOf(HasSubstr("commit[2]"), HasSubstr("same version as commit[1]"))));
+}
+
+// ---- 7. deletions
+
+TEST_F(HistoryTest, AModelLivesAnew) {
+  Commit(0, 10, 7, 1);
+  Commit(11, 20, 8, 2);
+  Wave(21, 30, 2, {8});
+  Delete(31, 40);
+  Absent(41, 45);
+  Commit(50, 60, 9, 1);
+  Wave(61, 70, 1, {9});
+  Commit(71, 80, 10, 2);
+  Wave(81, 90, 2, {10});
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(HistoryTest, WhatWasDeletedIsSeenAgain) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Wave(15, 30, 1, {7});  // Began before the deletion had returned.
+  EXPECT_THAT(Found(), IsEmpty());
+  Wave(21, 30, 1, {7});
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("wave[1]"), HasSubstr("commit[0]"), HasSubstr("deletion[0]"))));
+}
+
+TEST_F(HistoryTest, WhatWasDeletedComesBackAtARestart) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Restart(21, 30);
+  Absent(31, 40);
+  EXPECT_THAT(Found(), IsEmpty());
+  Wave(41, 50, 1, {7});
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("wave[0]"), HasSubstr("after deletion[0]"))));
+}
+
+TEST_F(HistoryTest, ACommitBesideADeletionComesBeforeOrAfterIt) {
+  Commit(0, 10, 7, 1);
+  Commit(11, 40, 8, 2);
+  Delete(12, 20);
+  Wave(21, 30, 2, {8});
+  Absent(22, 30);
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(HistoryTest, WithinALifeVersionsNeverGoBack) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Commit(21, 30, 8, 1);
+  Commit(31, 40, 9, 2);
+  Wave(41, 50, 1, {8});
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("wave[0]"), HasSubstr("went back"), HasSubstr("commit[2]"))));
+}
+
+TEST_F(HistoryTest, WithinALifeNumbersAreNotUsedAgain) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Commit(21, 30, 8, 1);
+  Commit(31, 40, 9, 1);
+  EXPECT_THAT(Found(), Contains(AllOf(HasSubstr("commit[2]"), HasSubstr("same version as commit[1]"))));
+}
+
+TEST_F(HistoryTest, ADeletionThatFailedExcusesNothing) {
+  Commit(0, 10, 7, 2);
+  Delete(11, 20, Outcome::kFailed);
+  Commit(21, 30, 8, 1);
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("commit[1]"), HasSubstr("no later than commit[0]"))));
+}
+
+TEST_F(HistoryTest, AnUnknownDeletionMayHaveBeenOrNot) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20, Outcome::kUnknown);
+  Restart(15, 30);
+  Wave(31, 40, 1, {7});
+  EXPECT_THAT(Found(), IsEmpty());
+  history_.waves.clear();
+  Absent(31, 40);
+  EXPECT_THAT(Found(), IsEmpty());
+  Commit(41, 50, 8, 1);
+  Wave(51, 60, 1, {8});
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(HistoryTest, AnUnknownDeletionThatOutlivesARestart) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20, Outcome::kUnknown);
+  Restart(15, 30);
+  Wave(31, 40, 1, {7});
+  Absent(41, 50);
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("absence[0]"), HasSubstr("found nothing of wave[0]"))));
+}
+
+TEST_F(HistoryTest, AnUnknownCommitOfALaterLife) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Unknown(21, 30, 8);
+  Wave(31, 40, 1, {8});
+  EXPECT_THAT(Found(), IsEmpty());
+  Wave(41, 50, 1, {9});
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("wave[1]"), HasSubstr("no commit made"))));
+}
+
+// ---- 8. absences
+
+TEST_F(HistoryTest, AnUnknownCommitOfALaterLifeIsSeenAfterTheRestart) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Unknown(21, 30, 8);
+  Restart(30, 40);
+  Wave(41, 50, 1, {8});
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(HistoryTest, AModelThatIsNotThereYet) {
+  Absent(0, 10);
+  Commit(5, 20, 7, 1);
+  Absent(15, 30);
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
+TEST_F(HistoryTest, AModelThatIsLost) {
+  Commit(0, 10, 7, 1);
+  Restart(11, 20);
+  Absent(21, 30);
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("absence[0]"), HasSubstr("found nothing of commit[0]"))));
+}
+
+TEST_F(HistoryTest, AModelThatIsLostInItsSecondLife) {
+  Commit(0, 10, 7, 1);
+  Delete(11, 20);
+  Commit(21, 30, 8, 1);
+  Absent(31, 40);
+  EXPECT_THAT(Found(), ElementsAre(AllOf(HasSubstr("absence[0]"), HasSubstr("found nothing of commit[1]"))));
 }
 
 }  // namespace

@@ -23,9 +23,10 @@ std::string Variable(const char* name) {
 
 std::vector<std::string> AllSteps() {
   std::vector<std::string> steps(kStateSteps.begin(), kStateSteps.end());
-  steps.insert(steps.end(), {"stage.chunk", "precommit.begin", "precommit.verified", "precommit.stored",
-                             "precommit.recorded", "commit.deciding", "commit.decided", "commit.flipped",
-                             "commit.revoking", "commit.revoked", "commit.loaded", "abort.begin", "rollback.begin"});
+  steps.insert(steps.end(),
+               {"stage.chunk", "precommit.begin", "precommit.verified", "precommit.stored", "precommit.recorded",
+                "commit.deciding", "commit.decided", "commit.flipped", "commit.revoking", "commit.revoked",
+                "commit.loaded", "abort.begin", "rollback.begin", "delete.begin", "delete.recorded"});
   return steps;
 }
 
