@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
@@ -40,6 +41,7 @@ constexpr int kWaves = 1;
 constexpr int kWarmUp = 20;
 constexpr int kShamEvery = 4;
 constexpr std::chrono::microseconds kBetweenIntervals(20);
+constexpr double kBetweenArrivalsUs = 10;
 constexpr size_t kPage = 4096;
 constexpr int kU8 = 6;
 
@@ -54,11 +56,19 @@ class NoObserver final : public runtime::RuntimeObserver {
   void OnStaged(int64_t /*bytes*/) override {}
 };
 
-// A thread that, in intervals, starts and retires waves without pause, and knows the longest Start that overlapped each
-// interval.
+// What the waves that started while a version was replaced and freed had to wait for.
+struct Delays {
+  double flip_us = 0;     // The longest Start that overlapped the flip.
+  double sample_us = 0;   // Of one wave that came at a random time while the old version was being freed.
+  double longest_us = 0;  // Of all waves.
+};
+
+// A thread that starts and retires waves in intervals: one after the other without pause around a flip, and at random
+// times while a version is freed. A wave that comes while an earlier one is held up waits as well, and counts from when
+// it came.
 class WaveLoop {
  public:
-  WaveLoop(Model* model, size_t intervals) : model_(model), worst_us_(intervals), thread_([this] { Run(); }) {}
+  WaveLoop(Model* model, size_t intervals) : model_(model), delays_(intervals), thread_([this] { Run(); }) {}
   ~WaveLoop() {
     stop_.store(true);
     if (thread_.joinable()) thread_.join();
@@ -66,24 +76,37 @@ class WaveLoop {
   WaveLoop(const WaveLoop&) = delete;
   WaveLoop& operator=(const WaveLoop&) = delete;
 
-  // Intervals follow each other.
-  void BeginInterval() {
-    epoch_.fetch_add(1);
+  // An interval: what happens between the first two is a flip, and between the last two the freeing.
+  void BeginFlip() { Enter(Phase::kFlip); }
+  void BeginFree() {
     AwaitWave();
+    Enter(Phase::kFree);
   }
-  void EndInterval() {
+  void End() {
     AwaitWave();
-    epoch_.fetch_add(1);
+    Enter(Phase::kIdle);
+    interval_.fetch_add(1);
   }
 
   // Ends the thread.
-  std::vector<double> Finish() {
+  std::vector<Delays> Finish() {
     stop_.store(true);
     thread_.join();
-    return worst_us_;
+    return delays_;
   }
 
  private:
+  enum class Phase { kIdle, kFlip, kFree };
+
+  // Returns when waves start as `phase` has them.
+  void Enter(Phase phase) {
+    phase_.store(phase);
+    if (phase == Phase::kIdle) {
+      while (!idle_.load()) std::this_thread::yield();
+    } else {
+      AwaitWave();
+    }
+  }
   // One that starts from now on.
   void AwaitWave() {
     const int64_t begun = waves_.load();
@@ -91,29 +114,72 @@ class WaveLoop {
   }
 
   void Run() {
-    runtime::WaveStart wave;
-    wave.number = runtime::WaveNumber(1);
     while (!stop_.load(std::memory_order_relaxed)) {
-      const uint64_t before = epoch_.load();
-      if (before % 2 == 0) {
-        std::this_thread::sleep_for(kBetweenIntervals);
-        continue;
+      const Phase phase = phase_.load();
+      idle_.store(phase == Phase::kIdle);
+      switch (phase) {
+        case Phase::kIdle:
+          std::this_thread::sleep_for(kBetweenIntervals);
+          break;
+        case Phase::kFlip: {
+          Delays& delays = delays_[interval_.load()];
+          const auto [begin, end] = StartWave();
+          delays.flip_us = std::max(delays.flip_us, end - begin);
+          delays.longest_us = std::max(delays.longest_us, end - begin);
+          break;
+        }
+        case Phase::kFree:
+          Arrive(&delays_[interval_.load()]);
+          break;
       }
-      const Stopwatch watch;
-      auto lease = model_->Start(wave);
-      const double us = watch.seconds() * 1e6;
-      const uint64_t after = epoch_.load();
-      // Interval i is epoch 2i + 1.
-      for (uint64_t e = before | 1; e <= after; e += 2) worst_us_[e / 2] = std::max(worst_us_[e / 2], us);
-      (*lease)->Step(std::nullopt, 0);
-      (*lease)->Retire();
-      waves_.fetch_add(1);
     }
   }
 
+  // Waves that come at random times, until the phase ends.
+  void Arrive(Delays* delays) {
+    std::exponential_distribution<double> pause(1 / kBetweenArrivalsUs);
+    int64_t seen = 0;
+    const auto wave = [&](double us) {
+      // Each of them equally likely.
+      if (std::uniform_int_distribution<int64_t>(0, seen++)(random_) == 0) delays->sample_us = us;
+      delays->longest_us = std::max(delays->longest_us, us);
+    };
+    double next = watch_.seconds() * 1e6 + pause(random_);
+    while (phase_.load() == Phase::kFree) {
+      while (watch_.seconds() * 1e6 < next && phase_.load(std::memory_order_relaxed) == Phase::kFree) {
+      }
+      const auto [begin, end] = StartWave();
+      wave(end - begin);
+      // Those that came while this one was held up.
+      for (next += pause(random_); next < end; next += pause(random_)) {
+        if (next > begin) wave(end - next);
+      }
+    }
+  }
+
+  // From when to when it waited for its lease, in us. Retires it.
+  std::pair<double, double> StartWave() {
+    const double begin = watch_.seconds() * 1e6;
+    auto lease = model_->Start(wave_);
+    const double end = watch_.seconds() * 1e6;
+    (*lease)->Step(std::nullopt, 0);
+    (*lease)->Retire();
+    waves_.fetch_add(1);
+    return {begin, end};
+  }
+
   Model* const model_;
-  std::vector<double> worst_us_;
-  std::atomic<uint64_t> epoch_{0};
+  const runtime::WaveStart wave_ = [] {
+    runtime::WaveStart wave;
+    wave.number = runtime::WaveNumber(1);
+    return wave;
+  }();
+  const Stopwatch watch_;
+  std::mt19937_64 random_{1};
+  std::vector<Delays> delays_;
+  std::atomic<size_t> interval_{0};
+  std::atomic<Phase> phase_{Phase::kIdle};
+  std::atomic<bool> idle_{true};
   std::atomic<int64_t> waves_{0};
   std::atomic<bool> stop_{false};
   std::thread thread_;  // Last: it uses all of the above.
@@ -206,10 +272,11 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
     request.parts.push_back({model, std::move(next), std::nullopt});
     request.done = [&](const runtime::SwapOutcome& done) { outcome = done; };
     urgent.emplace(kOthers);
-    waves.BeginInterval();
+    waves.BeginFlip();
     line.Swap(std::move(request));  // Every wave's window is open, so that it flips inside the call.
+    waves.BeginFree();
     AwaitFreed(replaced, &reclaim);
-    waves.EndInterval();
+    waves.End();
     urgent.reset();
     is_sham.push_back(false);
     Require(outcome.kind == runtime::SwapOutcome::Kind::kFlipped, "a flip was refused");
@@ -218,18 +285,27 @@ FlipDelay MeasureFlips(const FlipCase& flip_case) {
     WeightVersion::Ptr sham = versions.Build(*model->current());
     replaced = sham;
     urgent.emplace(kOthers);
-    waves.BeginInterval();
+    waves.BeginFlip();
     reclaim.Post([sham = std::move(sham)]() mutable { sham.reset(); });
+    waves.BeginFree();
     AwaitFreed(replaced, &reclaim);
-    waves.EndInterval();
+    waves.End();
     urgent.reset();
     is_sham.push_back(true);
   }
-  const std::vector<double> worst = waves.Finish();
+  const std::vector<Delays> all = waves.Finish();
   std::vector<double> flips;
+  std::vector<double> flips_longest;
   std::vector<double> shams;
-  for (size_t i = kWarmUp; i < is_sham.size(); ++i) (is_sham[i] ? shams : flips).push_back(worst[i]);
-  return {Percentile(std::move(flips), 99), Percentile(std::move(shams), 99)};
+  std::vector<double> shams_longest;
+  for (size_t i = kWarmUp; i < is_sham.size(); ++i) {
+    (is_sham[i] ? shams : flips).push_back(std::max(all[i].flip_us, all[i].sample_us));
+    (is_sham[i] ? shams_longest : flips_longest).push_back(all[i].longest_us);
+  }
+  return {.flip_p99_us = Percentile(std::move(flips), 99),
+          .start_p99_us = Percentile(std::move(shams), 99),
+          .flip_longest_p99_us = Percentile(std::move(flips_longest), 99),
+          .start_longest_p99_us = Percentile(std::move(shams_longest), 99)};
 }
 
 }  // namespace bwrt::bench
