@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,6 +34,8 @@ struct DeviceInfo {
   std::string description;  // For people.
   std::vector<kernels::DType> dtypes;
   std::vector<std::string> kernels;
+  // Of what it works with, such as {"cublaslt", "13.1.0"}; by name, in the device's order.
+  std::vector<std::pair<std::string, std::string>> versions{};
 };
 
 // What one run took and did; queue and prefetch are the scheduler's to add.

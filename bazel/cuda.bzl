@@ -1,0 +1,74 @@
+"""The CUDA toolkit, where there is one, and rules for what is built with it.
+
+The plugin libbwrt_cuda.so alone needs it; without a toolkit its targets are not declared, and everything else builds.
+"""
+
+load("@cuda//:defs.bzl", "NVCC", "TOOLKIT")
+
+# Hopper's own instructions, and what every GPU from Ampere on runs; the last as PTX for those to come.
+_ARCHITECTURES = [
+    "-gencode arch=compute_90a,code=sm_90a",
+    "-gencode arch=compute_80,code=sm_80",
+    "-gencode arch=compute_80,code=compute_80",
+]
+
+def cuda_object(name, src, hdrs, visibility = None):
+    """An object file NAME.pic.o from one .cu file.
+
+    Args:
+      name: the target.
+      src: the .cu file.
+      hdrs: headers of this workspace that it includes, directly or not.
+      visibility: who may link it.
+    """
+    if not NVCC:
+        return
+    native.genrule(
+        name = name,
+        srcs = [src] + hdrs,
+        outs = [name + ".pic.o"],
+        # The toolkit's version is part of the command, so that another one builds anew.
+        cmd = ": toolkit %s; %s -c $(location %s) -o $@ -I. -std=c++20 -O3 -Xcompiler -fPIC,-Wall %s" %
+              (TOOLKIT, NVCC, src, " ".join(_ARCHITECTURES)),
+        message = "Compiling for CUDA",
+        visibility = visibility,
+    )
+
+def cuda_cc_library(**kwargs):
+    """A cc_library that includes the toolkit's headers.
+
+    Args:
+      **kwargs: the cc_library's.
+    """
+    if not NVCC:
+        return
+    deps = kwargs.pop("deps", []) + ["@cuda//:headers"]
+    native.cc_library(deps = deps, **kwargs)
+
+def cuda_plugin(name, plugin, symbols, srcs, deps, visibility = None):
+    """A shared object of which only `symbols` are visible; the CUDA runtime is linked in.
+
+    Args:
+      name: a filegroup of the plugin, empty without a toolkit.
+      plugin: the file's name.
+      symbols: a version script.
+      srcs: object files.
+      deps: libraries.
+      visibility: who may use it.
+    """
+    native.filegroup(
+        name = name,
+        srcs = [":" + plugin] if NVCC else [],
+        visibility = visibility,
+    )
+    if not NVCC:
+        return
+    native.cc_binary(
+        name = plugin,
+        srcs = srcs,
+        additional_linker_inputs = [symbols],
+        linkopts = ["-Wl,--version-script,$(location %s)" % symbols],
+        linkshared = True,
+        visibility = visibility,
+        deps = deps + ["@cuda//:cudart_static"],
+    )

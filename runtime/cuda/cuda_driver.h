@@ -1,0 +1,63 @@
+// CudaDriver: exactly the calls into CUDA and cuBLASLt that the plugin makes, so that all that decides can be tested
+// without a GPU. The real one is thin.
+//
+// Thread-safe, as CUDA is. Calls that take a stream return at once; what they were given must stay until the stream has
+// come past them. Errors: DEVICE_LOST for a sticky one; OUT_OF_DEVICE_MEMORY and OUT_OF_HOST_MEMORY; else FAILED.
+#ifndef BWRT_RUNTIME_CUDA_CUDA_DRIVER_H_
+#define BWRT_RUNTIME_CUDA_CUDA_DRIVER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/plain_gemm_cuda.h"
+#include "runtime/cuda/cublaslt_matmul.h"
+#include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda_plugin_abi.h"
+
+namespace bwrt::cuda {
+
+using DevicePtr = std::byte*;  // Not to be followed here.
+using Stream = struct StreamTag*;
+using Event = struct EventTag*;
+
+class CudaDriver {
+ public:
+  virtual ~CudaDriver() = default;
+
+  // Makes the device current on the calling thread, its context too where there is none yet.
+  virtual CudaStatus Enter() = 0;
+  virtual CudaStatus Describe(BwrtCudaInfo* info) = 0;
+  virtual CudaStatus FreeMemory(int64_t* bytes) = 0;
+  // A new context; everything that was made in the old one is gone.
+  virtual CudaStatus Reset() = 0;
+
+  virtual CudaStatus Allocate(int64_t bytes, DevicePtr* to) = 0;
+  virtual CudaStatus Free(DevicePtr memory) = 0;
+  virtual CudaStatus AllocatePinned(int64_t bytes, std::byte** to) = 0;
+  virtual CudaStatus FreePinned(std::byte* memory) = 0;
+
+  // `high`: kernels of this stream go before those of others that wait.
+  virtual CudaStatus CreateStream(bool high, Stream* to) = 0;
+  virtual CudaStatus DestroyStream(Stream stream) = 0;
+  virtual CudaStatus CreateEvent(Event* to) = 0;
+  virtual CudaStatus DestroyEvent(Event event) = 0;
+
+  virtual CudaStatus CopyToDevice(DevicePtr to, const std::byte* pinned, int64_t bytes, Stream stream) = 0;
+  virtual CudaStatus CopyToHost(std::byte* pinned, const std::byte* from, int64_t bytes, Stream stream) = 0;
+  virtual CudaStatus Clear(DevicePtr to, int64_t bytes, Stream stream) = 0;
+  virtual CudaStatus Record(Event event, Stream stream) = 0;
+  // Blocks until the stream has come past the event's last record.
+  virtual CudaStatus Synchronize(Event event) = 0;
+  virtual CudaStatus SynchronizeStream(Stream stream) = 0;
+  // Between two events that have passed.
+  virtual CudaStatus Elapsed(Event begin, Event end, int64_t* ns) = 0;
+
+  virtual CudaStatus LaunchPlain(const kernels::PlainGemm& gemm, Stream stream) = 0;
+  // Null in *to where cuBLASLt has nothing for the problem.
+  virtual CudaStatus CreateMatmul(const LtProblem& problem, std::unique_ptr<LtMatmul>* to) = 0;
+};
+
+}  // namespace bwrt::cuda
+
+#endif  // BWRT_RUNTIME_CUDA_CUDA_DRIVER_H_

@@ -1,0 +1,77 @@
+// CudaLane: what one wave at a time runs on: a stream, its events, pinned memory and a piece of device memory that
+// grows to the largest wave. CudaLanes keeps those that are free.
+#ifndef BWRT_RUNTIME_CUDA_CUDA_LANE_H_
+#define BWRT_RUNTIME_CUDA_CUDA_LANE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cuda/cuda_pool.h"
+#include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda/cuda_transfer.h"
+#include "runtime/mutex.h"
+
+namespace bwrt::cuda {
+
+// One thread at a time.
+class CudaLane {
+ public:
+  static CudaStatus Create(CudaDriver* driver, CudaPool* pool, bool high, int64_t piece, std::unique_ptr<CudaLane>* to);
+  // The stream must have nothing under way.
+  ~CudaLane();
+  CudaLane(const CudaLane&) = delete;
+  CudaLane& operator=(const CudaLane&) = delete;
+
+  bool high() const { return high_; }
+  Stream stream() const { return stream_; }
+  Event begin() const { return begin_; }
+  Event end() const { return end_; }
+  // Behind every second launch of a wave.
+  Event launched(int64_t launch) const { return launched_[static_cast<size_t>(launch % 2)]; }
+  CudaTransfer& transfer() { return *transfer_; }
+
+  // `bytes` of device memory, until the next call.
+  CudaStatus Reserve(int64_t bytes, DevicePtr* to);
+  // The context is gone: gives nothing back to the pool.
+  void Forget() { scratch_ = nullptr; }
+
+ private:
+  CudaLane(CudaDriver* driver, CudaPool* pool, bool high) : driver_(driver), pool_(pool), high_(high) {}
+
+  CudaDriver* const driver_;
+  CudaPool* const pool_;
+  const bool high_;
+  Stream stream_ = nullptr;
+  Event begin_ = nullptr;
+  Event end_ = nullptr;
+  std::array<Event, 2> launched_{};
+  std::unique_ptr<CudaTransfer> transfer_;
+  DevicePtr scratch_ = nullptr;
+  int64_t scratch_bytes_ = 0;
+};
+
+// Thread-safe.
+class CudaLanes {
+ public:
+  CudaLanes(CudaDriver* driver, CudaPool* pool, int64_t piece) : driver_(driver), pool_(pool), piece_(piece) {}
+
+  // A free lane, or a new one: there are as many as waves ran at once.
+  CudaStatus Take(bool high, std::unique_ptr<CudaLane>* to);
+  void GiveBack(std::unique_ptr<CudaLane> lane);
+  // The context is gone; every lane must have been given back.
+  void Forget();
+
+ private:
+  CudaDriver* const driver_;
+  CudaPool* const pool_;
+  const int64_t piece_;
+  runtime::Mutex mu_;
+  std::vector<std::unique_ptr<CudaLane>> free_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace bwrt::cuda
+
+#endif  // BWRT_RUNTIME_CUDA_CUDA_LANE_H_

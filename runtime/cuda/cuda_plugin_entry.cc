@@ -1,0 +1,46 @@
+// The plugin's one exported symbol.
+#include <cuda_runtime_api.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "runtime/cuda/cuda_runtime_driver.h"
+#include "runtime/cuda/cuda_table.h"
+#include "runtime/cuda_plugin_abi.h"
+
+namespace {
+
+#define BWRT_TEXT_OF(x) #x
+#define BWRT_TEXT(x) BWRT_TEXT_OF(x)
+// CUDART_VERSION is 1000 * major + 10 * minor.
+constexpr char kBuild[] = "CUDA " BWRT_TEXT(CUDART_VERSION) ", sm_90a and sm_80";
+#undef BWRT_TEXT
+#undef BWRT_TEXT_OF
+
+int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
+  using bwrt::cuda::CudaStatus;
+  if (options->size < sizeof(BwrtCudaOptions)) {
+    return bwrt::cuda::Answer(CudaStatus(BWRT_CUDA_INVALID, "the options are of another version"), error);
+  }
+  std::unique_ptr<bwrt::cuda::CudaDriver> driver;
+  try {
+    if (const CudaStatus status = bwrt::cuda::MakeRuntimeDriver(options->ordinal, &driver); !status.ok()) {
+      return bwrt::cuda::Answer(status, error);
+    }
+  } catch (const std::exception& e) {
+    return bwrt::cuda::Answer(CudaStatus(BWRT_CUDA_OUT_OF_HOST_MEMORY, e.what()), error);
+  }
+  bwrt::cuda::CudaEngineOptions engine;
+  engine.memory_limit = options->memory_limit;
+  return bwrt::cuda::OpenEngine(std::move(driver), engine, device, error);
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const BwrtCudaTable* bwrt_cuda_plugin(uint32_t loader_abi_version) {
+  if (loader_abi_version != BWRT_CUDA_ABI_VERSION) return nullptr;
+  static const BwrtCudaTable kTable = bwrt::cuda::TableWith(kBuild, &Open);
+  return &kTable;
+}

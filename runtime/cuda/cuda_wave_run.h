@@ -1,0 +1,72 @@
+// CudaWaveRun: one wave on one lane, from its operands in host memory to its result there.
+//
+// The order on the lane's stream: operands, begin event, kernels, end event, result. Used by one thread.
+//
+// 1. Run returns OK only after the result, which lies behind every kernel on the stream, has arrived: then nothing on
+//    the device uses the wave's memory or its weights any more.
+// 2. After anything else the caller must see to it that the stream has come to its end before it lets go of either.
+#ifndef BWRT_RUNTIME_CUDA_CUDA_WAVE_RUN_H_
+#define BWRT_RUNTIME_CUDA_CUDA_WAVE_RUN_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/cuda/cuda_driver.h"
+#include "runtime/cuda/cuda_lane.h"
+#include "runtime/cuda/cuda_plan.h"
+#include "runtime/cuda/cuda_rows.h"
+#include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda_plugin_abi.h"
+
+namespace bwrt::cuda {
+
+class CudaWaveRun {
+ public:
+  // `w` is the weights on the device, or null for a wave that brings its own.
+  CudaWaveRun(CudaDriver* driver, CudaLane* lane, const CudaPlan* plan, const BwrtCudaWave* wave, const std::byte* w,
+              const BwrtCudaProgress* progress, int multiprocessors);
+
+  CudaStatus Run();
+  // Between the events around the kernels; after Run.
+  int64_t compute_ns() const { return compute_ns_; }
+
+  // Tiles that one launch of the plain kernel takes: some milliseconds' worth, but enough to fill the device. Between
+  // launches a wave can be stopped, and others get their turn.
+  static int64_t TilesPerLaunch(const BwrtCudaWave& wave, int multiprocessors);
+
+ private:
+  // Where things lie in the lane's memory.
+  struct Layout {
+    int64_t tickets = 0, bias = 0, tiles = 0, a = 0, w = 0, c = 0, workspace = 0, end = 0;
+  };
+  static Layout Lay(const CudaPlan& plan, const BwrtCudaWave& wave, int64_t launches);
+
+  CudaStatus SendOperands();
+  CudaStatus SendBias();
+  CudaStatus SendTiles();
+  CudaStatus Compute();
+  CudaStatus RunMatmul();
+  CudaStatus RunPlain();
+  CudaStatus Step(int64_t finished, int64_t started) const;
+
+  CudaDriver* const driver_;
+  CudaLane* const lane_;
+  const CudaPlan* const plan_;
+  const BwrtCudaWave* const wave_;
+  const BwrtCudaProgress* const progress_;
+  const int multiprocessors_;
+  const CudaPlanKey key_;
+  const CudaRows a_;
+  const CudaRows w_rows_;
+  const CudaRows c_;
+  const int64_t per_launch_;
+  const int64_t launches_;
+  const Layout layout_;
+  const std::byte* w_;
+  DevicePtr base_ = nullptr;
+  int64_t compute_ns_ = 0;
+};
+
+}  // namespace bwrt::cuda
+
+#endif  // BWRT_RUNTIME_CUDA_CUDA_WAVE_RUN_H_

@@ -1,0 +1,206 @@
+/* The border between bwrtd and libbwrt_cuda.so: a plain C table of functions.
+ *
+ * Both sides are built from this header but never share anything else: no C++ type, no exception and no allocation
+ * crosses the border, so that each side may have its own C++ library and nothing static exists twice.
+ *
+ * 1. Whoever fills a structure sets its `size` first. A loader refuses a table whose abi_version differs from its own,
+ *    or whose size is smaller; it may grow at the end without a new version.
+ * 2. Functions return a BwrtCudaCode. Unless that is BWRT_CUDA_OK they have filled *error, and nothing has happened but
+ *    what they say. `error` may not be null.
+ * 3. BWRT_CUDA_DEVICE_LOST is sticky: the context is gone, every later call answers it again, until recreate succeeds.
+ * 4. All functions but open, close and recreate may be called from any number of threads at once. recreate waits for
+ *    the calls that are under way; close must be the last one.
+ * 5. Pointers in structures are the caller's and are not kept after the call. Matrices are row-major, strides count
+ *    elements.
+ */
+#ifndef BWRT_RUNTIME_CUDA_PLUGIN_ABI_H_
+#define BWRT_RUNTIME_CUDA_PLUGIN_ABI_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BWRT_CUDA_ABI_VERSION 1u
+/* The one exported symbol, a BwrtCudaEntry. */
+#define BWRT_CUDA_ENTRY "bwrt_cuda_plugin"
+#define BWRT_CUDA_MAX_NOTES 12
+
+enum BwrtCudaCode {
+  BWRT_CUDA_OK = 0,
+  BWRT_CUDA_INVALID = 1,              /* The caller's mistake. */
+  BWRT_CUDA_NO_DRIVER = 2,            /* libcuda.so.1 is not there, or is too old for this plugin. */
+  BWRT_CUDA_NO_DEVICE = 3,            /* No GPU, or none with this number. */
+  BWRT_CUDA_OLD_DEVICE = 4,           /* A GPU that the kernels don't run on. */
+  BWRT_CUDA_NO_CUBLASLT = 5,          /* libcublasLt is not there, or is another version. */
+  BWRT_CUDA_OUT_OF_DEVICE_MEMORY = 6, /* The pool's budget, or the device itself. */
+  BWRT_CUDA_OUT_OF_HOST_MEMORY = 7,
+  BWRT_CUDA_STOPPED = 8, /* The progress callback asked for it. */
+  BWRT_CUDA_FAILED = 9,  /* This call alone failed. */
+  BWRT_CUDA_DEVICE_LOST = 10
+};
+
+typedef struct BwrtCudaError {
+  int32_t code;      /* BwrtCudaCode */
+  int32_t cuda_code; /* cudaError_t or cublasStatus_t behind it; 0 where there is none. */
+  char text[504];    /* What failed and what mends it; ends with a zero byte. */
+} BwrtCudaError;
+
+enum BwrtCudaDType { BWRT_CUDA_F32 = 0, BWRT_CUDA_F16 = 1, BWRT_CUDA_BF16 = 2 };
+
+/* The formulas are those of kernels/activation.h. */
+enum BwrtCudaActivation {
+  BWRT_CUDA_IDENTITY = 0,
+  BWRT_CUDA_RELU = 1,
+  BWRT_CUDA_GELU_TANH = 2,
+  BWRT_CUDA_GELU_ERF = 3,
+  BWRT_CUDA_SILU = 4
+};
+
+enum BwrtCudaTails { BWRT_CUDA_PAD = 0, BWRT_CUDA_DROP = 1, BWRT_CUDA_PEEL = 2 };
+
+typedef struct BwrtCudaOptions {
+  uint32_t size;
+  int32_t ordinal;      /* Which GPU, from 0, as CUDA counts. */
+  int64_t memory_limit; /* Bytes of device memory for weights and operands. 0: nine tenths of what is free now. */
+} BwrtCudaOptions;
+
+typedef struct BwrtCudaInfo {
+  uint32_t size;
+  int32_t compute_major;
+  int32_t compute_minor;
+  int32_t multiprocessors;
+  int64_t memory_bytes; /* Of the device. */
+  int64_t pool_bytes;   /* That weights and operands may take. */
+  int64_t l2_bytes;
+  char name[128];
+  char driver_version[32]; /* The newest CUDA that the driver knows, such as "13.0". */
+  char runtime_version[32];
+  char cublaslt_version[32];
+} BwrtCudaInfo;
+
+typedef struct BwrtCudaDevice BwrtCudaDevice; /* An open device. */
+typedef struct BwrtCudaBuffer BwrtCudaBuffer; /* A piece of device memory. */
+
+/* C = activation(alpha * A @ W + beta * C + bias); everything has been validated. */
+typedef struct BwrtCudaWave {
+  uint32_t size;
+  int32_t dtype;   /* Of A and W. */
+  int32_t c_dtype; /* Of C. */
+  int32_t activation;
+  int64_t m, n, k;
+  int32_t bm, bn, bk;
+  int32_t stages;
+  int32_t cluster_x, cluster_y; /* Along m and along n. */
+  int32_t tails;
+  int32_t priority; /* Above 0: before others. */
+  /* The tiles to compute, in order, as m << 16 | n. Null: all of the grid row by row, but for those that DROP skips. */
+  const uint32_t* tiles;
+  int64_t tile_count; /* Of those computed, also where tiles is null. */
+  int32_t whole;      /* 1: the tiles cover all of C. */
+  int32_t tmem_hints; /* 1: the planner gave hints on tensor memory. */
+  const void* a;      /* Host, [m, k]. */
+  int64_t a_stride;
+  const int64_t* rows; /* Row i of the problem is row rows[i] of A and of C. Null: row i. */
+  /* [k, n], or [n, k] when transposed: w_buffer, without gaps, unless that is null; else host memory. */
+  BwrtCudaBuffer* w_buffer;
+  const void* w;
+  int64_t w_stride;
+  int32_t w_transposed;
+  int32_t c_read; /* 1: C's content counts (beta, or tiles left out). */
+  float alpha;
+  float beta;
+  const float* bias; /* n values, or null. */
+  void* c;           /* Host, [m, n], in and out. What lies between its rows is not touched. */
+  int64_t c_stride;
+} BwrtCudaWave;
+
+/* `step` is told that the first `finished` tiles are done and the first `started` ones on the device, and says whether
+ * to stop: not 0. On the thread that called run. */
+typedef struct BwrtCudaProgress {
+  uint32_t size;
+  void* context;
+  int32_t (*step)(void* context, int64_t finished, int64_t started);
+} BwrtCudaProgress;
+
+/* A wish that is not carried out as written. Texts end with a zero byte. */
+typedef struct BwrtCudaNote {
+  char field[32];
+  char requested[32];
+  char executed[64];
+  char reason[192];
+} BwrtCudaNote;
+
+typedef struct BwrtCudaEffective {
+  uint32_t size;
+  int32_t stages;
+  int32_t cluster_x, cluster_y;
+  int64_t k_step; /* 0: the kernel does not say. */
+  int32_t traversal_honoured;
+  int32_t note_count;
+  char kernel[64];
+  BwrtCudaNote notes[BWRT_CUDA_MAX_NOTES];
+} BwrtCudaEffective;
+
+typedef struct BwrtCudaReport {
+  uint32_t size;
+  int32_t unused;
+  int64_t compute_ns; /* Between the events around the kernels. */
+  int64_t copy_ns;    /* Everything else of the call. */
+  /* Ratios in [0, 1] counted by the kernel; below 0: not counted. */
+  float wgmma_active;
+  float tma_occ;
+  float l2_hit;
+  float ring_occ;
+  BwrtCudaEffective effective;
+} BwrtCudaReport;
+
+typedef struct BwrtCudaMemory {
+  uint32_t size;
+  int32_t unused;
+  int64_t limit;
+  int64_t used; /* By buffers and waves. */
+  int64_t kept; /* Freed and kept for reuse. */
+} BwrtCudaMemory;
+
+typedef struct BwrtCudaTable {
+  uint32_t abi_version;
+  uint32_t size;
+  const char* build; /* Toolkit and architectures it was built with. */
+
+  int32_t (*open)(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error);
+  /* Every buffer must have been freed. */
+  void (*close)(BwrtCudaDevice* device);
+  void (*get_info)(BwrtCudaDevice* device, BwrtCudaInfo* info);
+  void (*get_memory)(BwrtCudaDevice* device, BwrtCudaMemory* memory);
+
+  /* Uninitialised. */
+  int32_t (*allocate)(BwrtCudaDevice* device, int64_t bytes, BwrtCudaBuffer** buffer, BwrtCudaError* error);
+  /* When the last wave that uses it has ended. Also after the device was lost, and for null. */
+  void (*free_buffer)(BwrtCudaDevice* device, BwrtCudaBuffer* buffer);
+  /* Through pinned memory on a stream of their own, beside waves; done when they return. */
+  int32_t (*upload)(BwrtCudaDevice* device, BwrtCudaBuffer* buffer, int64_t offset, const void* from, int64_t bytes,
+                    BwrtCudaError* error);
+  int32_t (*read)(BwrtCudaDevice* device, BwrtCudaBuffer* buffer, int64_t offset, void* to, int64_t bytes,
+                  BwrtCudaError* error);
+
+  /* What run would do; pointers to operands are not followed. */
+  int32_t (*plan)(BwrtCudaDevice* device, const BwrtCudaWave* wave, BwrtCudaEffective* effective, BwrtCudaError* error);
+  /* Blocks until C is in host memory. On an error C is unspecified, and the device no longer touches anything of the
+   * wave's: a lease may be dropped. */
+  int32_t (*run)(BwrtCudaDevice* device, const BwrtCudaWave* wave, const BwrtCudaProgress* progress,
+                 BwrtCudaReport* report, BwrtCudaError* error);
+
+  /* A new context after the device was lost. The buffers' content is gone: free them and upload into new ones. */
+  int32_t (*recreate)(BwrtCudaDevice* device, BwrtCudaError* error);
+} BwrtCudaTable;
+
+/* Null when the plugin can't serve a loader of this version. */
+typedef const BwrtCudaTable* (*BwrtCudaEntry)(uint32_t loader_abi_version);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BWRT_RUNTIME_CUDA_PLUGIN_ABI_H_ */

@@ -1,0 +1,47 @@
+// The plugin's table over a fake GPU: everything of the CUDA device but CUDA.
+//
+// One at a time in a process, since a table of plain functions carries no context.
+#ifndef BWRT_TESTS_RUNTIME_FAKE_CUDA_TABLE_H_
+#define BWRT_TESTS_RUNTIME_FAKE_CUDA_TABLE_H_
+
+#include <memory>
+#include <utility>
+
+#include "runtime/cuda/cuda_table.h"
+#include "runtime/cuda_plugin_abi.h"
+#include "tests/runtime/cuda/fake_cuda_driver.h"
+
+namespace bwrt::runtime {
+
+class FakeCudaTable {
+ public:
+  FakeCudaTable() { current_ = this; }
+  ~FakeCudaTable() { current_ = nullptr; }
+  FakeCudaTable(const FakeCudaTable&) = delete;
+  FakeCudaTable& operator=(const FakeCudaTable&) = delete;
+
+  cuda::FakeGpu& gpu() { return gpu_; }
+  const BwrtCudaTable* table() const { return &table_; }
+  // What opening a device answers, unless OK.
+  void FailOpen(cuda::CudaStatus status) { open_status_ = std::move(status); }
+
+ private:
+  static int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
+    if (!current_->open_status_.ok()) return cuda::Answer(current_->open_status_, error);
+    cuda::CudaEngineOptions engine;
+    engine.memory_limit = options->memory_limit;
+    engine.lane_piece = 1024;  // Small, so that copies take several.
+    engine.upload_piece = 4096;
+    engine.read_piece = 512;
+    return cuda::OpenEngine(std::make_unique<cuda::FakeCudaDriver>(&current_->gpu_), engine, device, error);
+  }
+
+  static inline FakeCudaTable* current_ = nullptr;
+  cuda::FakeGpu gpu_;
+  cuda::CudaStatus open_status_;
+  const BwrtCudaTable table_ = cuda::TableWith("fake", &Open);
+};
+
+}  // namespace bwrt::runtime
+
+#endif  // BWRT_TESTS_RUNTIME_FAKE_CUDA_TABLE_H_
