@@ -97,6 +97,15 @@ CudaStatus CudaEngine::Open() {
 CudaEngine::~CudaEngine() {
   // The context may be another thread's current one only; without it the calls below would make a new one.
   (void)driver_->Enter().ok();
+  bool lost = false;
+  {
+    runtime::MutexLock lock(mu_);
+    lost = !lost_.ok();
+  }
+  if (lost && lanes_ != nullptr) {
+    pool_->Forget();
+    (void)Renew().ok();
+  }
   Close(uploads_);
   Close(reads_);
   lanes_.reset();
@@ -108,6 +117,23 @@ void CudaEngine::Close(Copier& copier) {
   runtime::MutexLock lock(copier.mu);
   copier.transfer.reset();
   if (copier.stream != nullptr) (void)driver_->DestroyStream(std::exchange(copier.stream, nullptr)).ok();
+}
+
+void CudaEngine::Abandon(Copier& copier) {
+  runtime::MutexLock lock(copier.mu);
+  if (copier.transfer != nullptr) copier.transfer->Abandon();
+  copier.transfer.reset();
+  copier.stream = nullptr;
+}
+
+CudaStatus CudaEngine::Renew() {
+  CudaStatus status = driver_->Reset();
+  if (status.ok()) status = driver_->Enter();
+  Abandon(uploads_);
+  Abandon(reads_);
+  lanes_->Abandon();
+  plans_.Clear();
+  return status;
 }
 
 CudaStatus CudaEngine::Note(CudaStatus status) {
@@ -238,13 +264,7 @@ CudaStatus CudaEngine::Recreate() {
     context_.fetch_add(1, std::memory_order_release);
     pool_->Forget();
   }
-  // Handles go first: after the reset they would be those of somebody else. What the driver says to that is known.
-  Close(uploads_);
-  Close(reads_);
-  lanes_->Forget();
-  plans_.Clear();
-  CudaStatus status = driver_->Reset();
-  if (status.ok()) status = driver_->Enter();
+  const CudaStatus status = Renew();
   runtime::MutexLock lock(mu_);
   recreating_ = false;
   lost_ = status.ok() ? CudaStatus() : CudaStatus(BWRT_CUDA_DEVICE_LOST, status.text(), status.cuda_code());

@@ -82,6 +82,9 @@ class CudaEngine {
   CudaStatus Settle(Stream stream, CudaStatus status);
   CudaStatus Ready(Copier& copier, int64_t piece) ABSL_EXCLUSIVE_LOCKS_REQUIRED(copier.mu);
   void Close(Copier& copier);
+  static void Abandon(Copier& copier);
+  // A new context; whatever was made in the old one is let go of without asking the driver, who may still be using it.
+  CudaStatus Renew();
   CudaStatus CheckRange(const CudaMemory& memory, int64_t offset, int64_t bytes) const;
   CudaStatus RunOn(CudaLane& lane, const BwrtCudaWave& wave, const CudaMemory* w, const BwrtCudaProgress& progress,
                    BwrtCudaReport* report);

@@ -26,6 +26,14 @@ CudaLane::~CudaLane() {
   if (stream_ != nullptr) (void)driver_->DestroyStream(stream_).ok();
 }
 
+void CudaLane::Abandon() {
+  transfer_->Abandon();
+  stream_ = nullptr;
+  begin_ = end_ = nullptr;
+  launched_ = {};
+  scratch_ = nullptr;
+}
+
 CudaStatus CudaLane::Reserve(int64_t bytes, DevicePtr* to) {
   if (scratch_ == nullptr || scratch_bytes_ < bytes) {
     if (scratch_ != nullptr) pool_->Free(std::exchange(scratch_, nullptr), scratch_bytes_);
@@ -58,9 +66,9 @@ void CudaLanes::GiveBack(std::unique_ptr<CudaLane> lane) {
   free_.push_back(std::move(lane));
 }
 
-void CudaLanes::Forget() {
+void CudaLanes::Abandon() {
   runtime::MutexLock lock(mu_);
-  for (auto& lane : free_) lane->Forget();
+  for (auto& lane : free_) lane->Abandon();
   free_.clear();
 }
 

@@ -35,8 +35,8 @@ class CudaLane {
 
   // `bytes` of device memory, until the next call.
   CudaStatus Reserve(int64_t bytes, DevicePtr* to);
-  // The context is gone: gives nothing back to the pool.
-  void Forget() { scratch_ = nullptr; }
+  // The context is gone, and what was made in it: nothing is given back.
+  void Abandon();
 
  private:
   CudaLane(CudaDriver* driver, CudaPool* pool, bool high) : driver_(driver), pool_(pool), high_(high) {}
@@ -62,7 +62,7 @@ class CudaLanes {
   CudaStatus Take(bool high, std::unique_ptr<CudaLane>* to);
   void GiveBack(std::unique_ptr<CudaLane> lane);
   // The context is gone; every lane must have been given back.
-  void Forget();
+  void Abandon();
 
  private:
   CudaDriver* const driver_;

@@ -29,6 +29,9 @@ class CudaTransfer {
   CudaTransfer(const CudaTransfer&) = delete;
   CudaTransfer& operator=(const CudaTransfer&) = delete;
 
+  // The context is gone, and what was made in it: the driver is not asked for it any more.
+  void Abandon() { pieces_ = {}; }
+
   // Returns when the last copy is queued on `stream`; what `fill` reads from is no longer needed then.
   CudaStatus ToDevice(DevicePtr to, int64_t bytes, const Fill& fill, Stream stream);
   // Returns when `take` has had everything; the stream has then come past all that was queued before.

@@ -283,6 +283,20 @@ TEST_P(CudaEngineFailureTest, EveryCallInTurn) {
 INSTANTIATE_TEST_SUITE_P(Codes, CudaEngineFailureTest,
                          ::testing::Values(BWRT_CUDA_FAILED, BWRT_CUDA_OUT_OF_DEVICE_MEMORY, BWRT_CUDA_DEVICE_LOST));
 
+TEST_F(CudaEngineTest, AStreamThatDoesNotRunOutLosesTheDevice) {
+  ASSERT_TRUE(Open().ok());
+  EngineWave wave(16, 16, 16, 8, 8);
+  ASSERT_TRUE(Run(wave).ok());
+  gpu_.FailNext("SynchronizeStream", BWRT_CUDA_FAILED);
+  EngineProgress stop([](int64_t, int64_t) { return true; });
+  const CudaStatus status = engine_->Run(wave.abi, nullptr, stop.abi, &report_);
+  EXPECT_TRUE(status.lost()) << status.text();
+  EXPECT_TRUE(Run(wave).lost());
+  // What it still had queued goes with the context.
+  ASSERT_TRUE(engine_->Recreate().ok());
+  EXPECT_TRUE(Run(wave).ok());
+}
+
 TEST_F(CudaEngineTest, ALostDeviceIsNotTouchedUntilItIsRecreated) {
   ASSERT_TRUE(Open().ok());
   EngineWave wave(16, 16, 16, 8, 8);

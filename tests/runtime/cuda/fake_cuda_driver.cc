@@ -190,8 +190,11 @@ CudaStatus FakeCudaDriver::FreeMemory(int64_t* bytes) {
 }
 CudaStatus FakeCudaDriver::Reset() {
   runtime::MutexLock lock(gpu_->mu_);
-  gpu_->lost_ = false;
-  if (CudaStatus status = gpu_->Count("Reset"); !status.ok()) return status;
+  const bool was_lost = std::exchange(gpu_->lost_, false);
+  if (CudaStatus status = gpu_->Count("Reset"); !status.ok()) {
+    gpu_->lost_ = was_lost;
+    return status;
+  }
   gpu_->DropAll();
   return {};
 }
