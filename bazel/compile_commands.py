@@ -22,9 +22,19 @@ def compile_actions():
     return json.loads(query.stdout).get("actions", [])
 
 
+def external_root():
+    """Where the paths that begin with external/ lie: the workspace has no link to it."""
+    command = ["bazel", "info", "--ui_event_filters=-info", "output_base"]
+    query = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if query.returncode != 0:
+        sys.exit("compile_commands: bazel info failed")
+    return query.stdout.strip() + "/"
+
+
 def entries(root):
     """Yields one entry for each source file that is ours and not generated."""
     seen = set()
+    externals = external_root()
     for action in compile_actions():
         arguments = action["arguments"]
         source = arguments[arguments.index("-c") + 1]
@@ -32,6 +42,7 @@ def entries(root):
             continue
         seen.add(source)
         flags = [a for a in arguments[1:] if a not in GCC_ONLY]
+        flags = [externals + a if a.startswith("external/") else a for a in flags]
         yield {
             "directory": root,
             "file": source,

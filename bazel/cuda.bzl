@@ -35,7 +35,7 @@ def cuda_object(name, src, hdrs, visibility = None):
     )
 
 def cuda_cc_library(**kwargs):
-    """A cc_library that includes the toolkit's headers.
+    """A cc_library that includes the toolkit's headers; BWRT_CUDA_TOOLKIT is the toolkit's version.
 
     Args:
       **kwargs: the cc_library's.
@@ -43,7 +43,21 @@ def cuda_cc_library(**kwargs):
     if not NVCC:
         return
     deps = kwargs.pop("deps", []) + ["@cuda//:headers"]
-    native.cc_library(deps = deps, **kwargs)
+    native.cc_library(
+        deps = deps,
+        local_defines = ['BWRT_CUDA_TOOLKIT=\\"%s\\"' % TOOLKIT],
+        **kwargs
+    )
+
+def cuda_cc_test(**kwargs):
+    """A cc_test that needs what is built with the toolkit.
+
+    Args:
+      **kwargs: the cc_test's.
+    """
+    if not NVCC:
+        return
+    native.cc_test(**kwargs)
 
 def cuda_plugin(name, plugin, symbols, srcs, deps, visibility = None):
     """A shared object of which only `symbols` are visible; the CUDA runtime is linked in.

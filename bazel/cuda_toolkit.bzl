@@ -1,6 +1,12 @@
-"""@cuda: the CUDA 13 toolkit of $CUDA_HOME, or of the nvcc on PATH; empty where there is none."""
+"""@cuda: the CUDA 13 toolkit of $CUDA_HOME, else of the nvcc on PATH, else of /usr/local/cuda.
+
+Empty where there is none, and with BWRT_CUDA=off.
+"""
 
 _MAJOR = "13"
+
+# Where NVIDIA's packages install it; they do not put it on PATH.
+_USUAL_HOME = "/usr/local/cuda"
 
 _BUILD = """
 package(default_visibility = ["//visibility:public"])
@@ -32,11 +38,18 @@ def _first(repository_ctx, root, names):
             return path
     return None
 
-def _cuda_toolkit_impl(repository_ctx):
+def _find_nvcc(repository_ctx):
     home = repository_ctx.os.environ.get("CUDA_HOME", "")
-    nvcc = repository_ctx.path(home + "/bin/nvcc") if home else repository_ctx.which("nvcc")
-    if not nvcc or not nvcc.exists:
-        where = "in " + home if home else "on PATH"
+    if home:
+        return repository_ctx.path(home + "/bin/nvcc"), "in CUDA_HOME=" + home
+    nvcc = repository_ctx.which("nvcc") or repository_ctx.path(_USUAL_HOME + "/bin/nvcc")
+    return nvcc, "on PATH or in " + _USUAL_HOME
+
+def _cuda_toolkit_impl(repository_ctx):
+    if repository_ctx.os.environ.get("BWRT_CUDA", "") == "off":
+        return _absent(repository_ctx, "BWRT_CUDA=off")
+    nvcc, where = _find_nvcc(repository_ctx)
+    if not nvcc.exists:
         return _absent(repository_ctx, "no nvcc %s; install the CUDA 13 toolkit or set CUDA_HOME" % where)
     nvcc = nvcc.realpath
     root = nvcc.dirname.dirname
@@ -62,6 +75,9 @@ cuda_toolkit = repository_rule(
     implementation = _cuda_toolkit_impl,
     configure = True,
     doc = "Headers and the static runtime of a CUDA toolkit; defs.bzl has the path of nvcc, empty without one.",
-    environ = ["CUDA_HOME"],
+    environ = [
+        "BWRT_CUDA",
+        "CUDA_HOME",
+    ],
     local = True,
 )

@@ -22,6 +22,8 @@
 extern "C" {
 #endif
 
+/* NOLINTBEGIN(modernize-use-using): C. */
+
 #define BWRT_CUDA_ABI_VERSION 1u
 /* The one exported symbol, a BwrtCudaEntry. */
 #define BWRT_CUDA_ENTRY "bwrt_cuda_plugin"
@@ -75,6 +77,7 @@ typedef struct BwrtCudaInfo {
   int64_t pool_bytes;   /* That weights and operands may take. */
   int64_t l2_bytes;
   char name[128];
+  char nvidia_driver[32];  /* What is installed, such as "580.65.06"; empty where nothing tells. */
   char driver_version[32]; /* The newest CUDA that the driver knows, such as "13.0". */
   char runtime_version[32];
   char cublaslt_version[32];
@@ -198,6 +201,8 @@ typedef struct BwrtCudaTable {
 
 /* Null when the plugin can't serve a loader of this version. */
 typedef const BwrtCudaTable* (*BwrtCudaEntry)(uint32_t loader_abi_version);
+
+/* NOLINTEND(modernize-use-using) */
 
 #ifdef __cplusplus
 }

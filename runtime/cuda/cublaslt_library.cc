@@ -30,6 +30,8 @@ CudaStatus CublasLtLibrary::Load(CublasLtLibrary* to) {
     places.push_back(std::string(home) + "/lib64/" + Name());
     places.push_back(std::string(home) + "/lib/" + Name());
   }
+  // Where NVIDIA's packages install the toolkit, though the loader may not know it.
+  places.push_back("/usr/local/cuda/lib64/" + Name());
   void* library = nullptr;
   for (const std::string& place : places) {
     library = dlopen(place.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

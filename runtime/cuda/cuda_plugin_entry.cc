@@ -1,6 +1,4 @@
 // The plugin's one exported symbol.
-#include <cuda_runtime_api.h>
-
 #include <exception>
 #include <memory>
 #include <string>
@@ -12,12 +10,8 @@
 
 namespace {
 
-#define BWRT_TEXT_OF(x) #x
-#define BWRT_TEXT(x) BWRT_TEXT_OF(x)
-// CUDART_VERSION is 1000 * major + 10 * minor.
-constexpr char kBuild[] = "CUDA " BWRT_TEXT(CUDART_VERSION) ", sm_90a and sm_80";
-#undef BWRT_TEXT
-#undef BWRT_TEXT_OF
+// The toolkit's own number comes from the build: its headers know no patch level.
+constexpr char kBuild[] = "CUDA toolkit " BWRT_CUDA_TOOLKIT ", for sm_90a and sm_80";
 
 int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
   using bwrt::cuda::CudaStatus;

@@ -52,6 +52,23 @@ std::string CudaVersion(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+// "580.65.06", as NVML tells it; "" where it does not.
+std::string NvidiaDriver() {
+  void* const nvml = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (nvml == nullptr) return "";
+  // 0 is success.
+  const auto init = reinterpret_cast<int (*)()>(dlsym(nvml, "nvmlInit_v2"));
+  const auto get = reinterpret_cast<int (*)(char*, unsigned)>(dlsym(nvml, "nvmlSystemGetDriverVersion"));
+  const auto shutdown = reinterpret_cast<int (*)()>(dlsym(nvml, "nvmlShutdown"));
+  char version[80] = "";
+  if (init != nullptr && get != nullptr && shutdown != nullptr && init() == 0) {
+    if (get(version, sizeof(version)) != 0) version[0] = '\0';
+    (void)shutdown();
+  }
+  dlclose(nvml);
+  return version;
+}
+
 template <size_t N>
 void Put(char (&to)[N], const std::string& text) {
   const size_t size = std::min(text.size(), N - 1);
@@ -95,6 +112,7 @@ class RuntimeDriver final : public CudaDriver {
     info->memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
     info->l2_bytes = properties.l2CacheSize;
     Put(info->name, properties.name);
+    Put(info->nvidia_driver, NvidiaDriver());
     Put(info->driver_version, CudaVersion(driver));
     Put(info->runtime_version, CudaVersion(runtime));
     Put(info->cublaslt_version, lt_.version());
