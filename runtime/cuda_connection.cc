@@ -13,7 +13,7 @@ absl::Status Lost(const absl::Status& why) {
   return MakeError(
       absl::StatusCode::kUnavailable, "DEVICE_LOST",
       absl::StrCat("the CUDA device is out of service, and nothing of this wave is served: ", why.message(),
-                   "; use another daemon, and restart this one (or start it with --cuda-recreate)"));
+                   "; use another daemon, or wait until this one's health is SERVING again"));
 }
 
 }  // namespace

@@ -36,11 +36,14 @@ DeviceInfo Describe(const BwrtCudaTable& table, const BwrtCudaInfo& info, int or
                                  " MiB of memory, ", info.l2_bytes >> 20, " MiB of L2");
   out.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
   out.kernels = {"cublaslt", "bwrt_plain"};
-  out.versions = {{"cuda_driver", Text(info.driver_version)},
-                  {"cuda_runtime", Text(info.runtime_version)},
-                  {"cublaslt", Text(info.cublaslt_version)},
-                  {"compute_capability", absl::StrCat(info.compute_major, ".", info.compute_minor)},
-                  {"plugin", table.build}};
+  if (std::string driver = Text(info.nvidia_driver); !driver.empty()) {
+    out.versions.emplace_back("nvidia_driver", std::move(driver));
+  }
+  out.versions.emplace_back("cuda_driver", Text(info.driver_version));
+  out.versions.emplace_back("cuda_runtime", Text(info.runtime_version));
+  out.versions.emplace_back("cublaslt", Text(info.cublaslt_version));
+  out.versions.emplace_back("compute_capability", absl::StrCat(info.compute_major, ".", info.compute_minor));
+  out.versions.emplace_back("plugin", table.build);
   return out;
 }
 

@@ -88,7 +88,10 @@ absl::StatusOr<const BwrtCudaTable*> CudaPlugin::Load(const std::string& path) {
   // A name without a slash would be looked for wherever the loader likes.
   if (found.find('/') == std::string::npos) found = absl::StrCat("./", found);
   void* const library = dlopen(found.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (library == nullptr) return Missing(absl::StrCat(kFile, " can't be loaded: ", LoaderText(found)));
+  if (library == nullptr) {
+    return Missing(absl::StrCat(kFile, " can't be loaded: ", LoaderText(found),
+                                "; give --cuda-plugin=PATH the one that was built with this bwrtd"));
+  }
   const auto entry = reinterpret_cast<BwrtCudaEntry>(dlsym(library, BWRT_CUDA_ENTRY));
   if (entry == nullptr) return Mismatch(absl::StrCat("it has no symbol ", BWRT_CUDA_ENTRY));
   const BwrtCudaTable* const table = entry(BWRT_CUDA_ABI_VERSION);

@@ -16,11 +16,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu_info.h"
-#include "runtime/cpu_device.h"
+#include "runtime/cuda_plugin.h"
 #include "runtime/prefetcher.h"
 #include "server/build_info.h"
 #include "server/host_memory.h"
 #include "server/log.h"
+#include "server/served_device.h"
 #include "server/unix_socket_guard.h"
 
 namespace bwrt::server {
@@ -47,11 +48,12 @@ absl::StatusOr<runtime::TileWhitelist> LoadWhitelist(const std::string& path) {
   return whitelist;
 }
 
-v1::Build BuildInfo() {
+v1::Build BuildInfo(const std::string& cuda_plugin) {
   v1::Build build;
   build.set_version(kVersion);
   build.set_compiler(kCompiler);
   build.set_mode(kBuildMode);
+  build.set_cuda_plugin(cuda_plugin);
   return build;
 }
 
@@ -73,7 +75,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Fail
   if (absl::Status status = daemon->StartMetrics(); !status.ok()) return status;
   // Health answers, with NOT_SERVING, while the weights are read back.
   daemon->Restore();
-  daemon->health_->SetServing(true);
+  daemon->readiness_.Start([health = daemon->health_.get()](bool serving) { health->SetServing(serving); });
   if (!ready.empty()) {
     auto file = ReadyFile::Create(ready, daemon->listening_,
                                   daemon->exposer_ == nullptr ? std::string() : daemon->exposer_->address().ToString());
@@ -116,26 +118,25 @@ void Daemon::Restore() {
 
 absl::Status Daemon::StartRuntime() {
   const kernels::CpuInfo cpu = kernels::Probe();
-  if (flags_.waves.device == DeviceChoice::kCuda) {
-    return absl::UnavailableError("--device=cuda: this build has no CUDA device; use --device=cpu or --device=auto");
-  }
-  if (flags_.waves.device == DeviceChoice::kAuto) {
-    Log(LogLevel::kInfo, "device chosen", {{"device", "cpu"}, {"reason", "this build has no CUDA device"}});
-  }
   const auto one_each = [&](uint64_t flag, uint64_t most) {
     return static_cast<int>(flag != 0 ? flag : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, most));
   };
-  runtime::CpuOptions cpu_options;
-  cpu_options.threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads);
-  auto cpu_device = runtime::CpuDevice::Create(cpu, &clock_, cpu_options);
-  if (!cpu_device.ok()) return cpu_device.status();
-  std::unique_ptr<runtime::Device> device = *std::move(cpu_device);
+  auto served = ChooseDevice(flags_.waves, {.cpu = cpu,
+                                            .cpu_threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads),
+                                            .clock = &clock_,
+                                            .on_state = [this](const absl::Status& state) { OnDeviceState(state); },
+                                            .load_cuda = runtime::CudaPlugin::Load});
+  if (!served.ok()) return served.status();
+  build_ = BuildInfo(served->cuda_plugin);
+  device_choice_ = served->why;
+  std::unique_ptr<runtime::Device> device = std::move(served->device);
+  Log(LogLevel::kInfo, "device chosen", {{"device", device->info().name}, {"reason", device_choice_}});
   if (decorate_) device = decorate_(std::move(device));
   auto whitelist = LoadWhitelist(flags_.waves.tile_whitelist_file);
   if (!whitelist.ok()) return whitelist.status();
 
   runtime::RuntimeOptions options;
-  options.device_l2_bytes = cpu.l2_bytes;
+  options.device_l2_bytes = served->l2_bytes;
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
   options.lanes = one_each(flags_.waves.lanes, kMaxLanes);
@@ -150,8 +151,15 @@ absl::Status Daemon::StartRuntime() {
   options.limits.max_models = static_cast<int64_t>(flags_.weights.max_models);
   options.limits.queue_waves = static_cast<int64_t>(flags_.waves.queue_waves);
   options.limits.queue_bytes = static_cast<int64_t>(flags_.waves.queue_bytes);
-  options.limits.weight_bytes =
-      static_cast<int64_t>(flags_.weights.memory_limit != 0 ? flags_.weights.memory_limit : HostMemoryBytes() / 2);
+  if (flags_.weights.memory_limit != 0) {
+    options.limits.weight_bytes = static_cast<int64_t>(flags_.weights.memory_limit);
+  } else {
+    // What is staged lies in the host's memory first, whatever the device.
+    options.limits.weight_bytes = static_cast<int64_t>(HostMemoryBytes() / 2);
+    if (served->weight_memory) {
+      options.limits.weight_bytes = std::min(options.limits.weight_bytes, served->weight_memory->value());
+    }
+  }
   std::unique_ptr<runtime::Prefetcher> prefetcher;
   if (flags_.waves.pages) {
     auto source = runtime::PageSource::Create(*flags_.waves.pages);
@@ -174,6 +182,17 @@ absl::Status Daemon::StartRuntime() {
   return absl::OkStatus();
 }
 
+void Daemon::OnDeviceState(const absl::Status& state) {
+  if (state.ok()) {
+    Log(LogLevel::kInfo, "device back in service");
+  } else {
+    Log(LogLevel::kError, "device out of service",
+        {{"error", std::string(state.message())},
+         {"next", flags_.waves.cuda.recreate ? "its context is made anew" : "restart bwrtd, or use --cuda-recreate"}});
+  }
+  readiness_.SetDevice(state.ok());
+}
+
 absl::Status Daemon::StartServer() {
   std::vector<ListenAddress> addresses = flags_.rpc.listen;
   if (addresses.empty()) {
@@ -191,7 +210,7 @@ absl::Status Daemon::StartServer() {
   counted.emplace_back(kHealth);
   grpc_metrics_ = std::make_unique<GrpcMetrics>(registry_.get(), counted);
   health_ = std::make_unique<HealthService>(services);
-  execution_ = std::make_unique<ExecutionService>(runtime_.get(), BuildInfo());
+  execution_ = std::make_unique<ExecutionService>(runtime_.get(), build_, device_choice_);
   weights_ = std::make_unique<WeightsService>(runtime_.get(), &clock_, flags_.weights.stage_idle_timeout);
   telemetry_ = std::make_unique<TelemetryService>(runtime_.get(), &clock_);
 
@@ -270,7 +289,7 @@ absl::Status Daemon::StartMetrics() {
 
 void Daemon::Drain() {
   Log(LogLevel::kInfo, "draining");
-  health_->SetServing(false);
+  readiness_.SetDraining();
   weights_->CloseStreams();
   telemetry_->CloseStreams();
   execution_->CloseStreams();
@@ -295,6 +314,7 @@ void Daemon::StopServer() {
 }
 
 Daemon::~Daemon() {
+  readiness_.Stop();
   StopServer();
   exposer_.reset();
 }

@@ -27,6 +27,7 @@
 #include "server/health_service.h"
 #include "server/metrics_exposer.h"
 #include "server/process_metrics.h"
+#include "server/readiness.h"
 #include "server/ready_file.h"
 #include "server/rpc/completion_loop.h"
 #include "server/runtime_metrics.h"
@@ -58,12 +59,18 @@ class Daemon {
   absl::Status StartMetrics();
   void Restore();
   void StopServer();
+  void OnDeviceState(const absl::Status& state);
 
   const Flags flags_;
   runtime::Failpoints* const failpoints_;
   const DeviceDecorator decorate_;
 
+  // Of the device that was chosen.
+  v1::Build build_;
+  std::string device_choice_;
+
   // From the bottom up; destroyed in reverse.
+  Readiness readiness_;
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   RuntimeMetrics runtime_metrics_{registry_.get()};
   runtime::SystemClock clock_;

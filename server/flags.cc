@@ -79,6 +79,24 @@ absl::Status SetChoice(const std::string& text, const std::vector<std::pair<cons
   return Bad(absl::StrCat("must be one of ", names));
 }
 
+// "cuda:3" names a GPU.
+absl::Status SetDevice(const std::string& text, Flags::Waves* to) {
+  constexpr std::string_view kNumbered = "cuda:";
+  constexpr uint64_t kMaxOrdinal = 255;
+  if (text.starts_with(kNumbered)) {
+    uint64_t ordinal = 0;
+    if (!SetCount(text.substr(kNumbered.size()), 0, kMaxOrdinal, &ordinal).ok()) {
+      return Bad(absl::StrCat("the GPU's number must be from 0 to ", kMaxOrdinal));
+    }
+    to->device = DeviceChoice::kCuda;
+    to->cuda.ordinal = static_cast<int>(ordinal);
+    return absl::OkStatus();
+  }
+  to->cuda.ordinal = 0;
+  return SetChoice<DeviceChoice>(
+      text, {{"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}}, &to->device);
+}
+
 struct FlagSpec {
   const char* name;
   const char* value;  // What stands for the value in the help; nullptr: a switch, true when given without one.
@@ -112,12 +130,21 @@ const FlagSpec kFlags[] = {
        flags->metrics.address = *std::move(address);
        return absl::OkStatus();
      }},
-    {"device", "auto|cpu|cuda", "auto: a GPU where there is one. Default: auto",
+    {"device", "auto|cpu|cuda[:N]",
+     "cuda: the NVIDIA GPU with the number N, 0 without one; auto: cuda where it works, else cpu. Default: auto",
+     [](const std::string& text, Flags* flags) { return SetDevice(text, &flags->waves); }},
+    {"cuda-plugin", "PATH",
+     "The libbwrt_cuda.so to load. Default: looked for beside bwrtd, in ../lib/bwrt and in ../runtime from there",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->waves.cuda.plugin); }},
+    {"cuda-memory", "BYTES", "Of the GPU, for weights and operands. Default: 0, nine tenths of what is free",
      [](const std::string& text, Flags* flags) {
-       return SetChoice<DeviceChoice>(
-           text, {{"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}},
-           &flags->waves.device);
+       return SetBytes(text, kMiB, kMaxBytes, true, &flags->waves.cuda.memory);
      }},
+    {"cuda-recreate", nullptr,
+     "After an error that loses the GPU's context, make a new one and upload the weights again; keeps a copy of them "
+     "in "
+     "memory. Default: out of service until a restart",
+     [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.recreate); }},
     {"lanes", "N", "Waves a device runs at once. Default: 0, one for each processor, at most 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, kMaxLanes, &flags->waves.lanes); }},
     {"cpu-threads", "N",
@@ -153,7 +180,8 @@ const FlagSpec kFlags[] = {
     {"max-models", "N", "Default: 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 1, 10'000, &flags->weights.max_models); }},
     {"weight-memory-limit", "BYTES",
-     "Bytes of all weights, those being replaced included. Default: 0, half of the memory",
+     "Bytes of all weights, those being replaced included. Default: 0, half of the memory, and no more than what a GPU "
+     "that serves has for them",
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, true, &flags->weights.memory_limit);
      }},

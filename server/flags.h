@@ -36,6 +36,12 @@ struct Flags {
 
   struct Waves {
     DeviceChoice device = DeviceChoice::kAuto;
+    struct Cuda {
+      int ordinal = 0;        // Of the GPU, as CUDA counts.
+      std::string plugin;     // Path; empty: it is looked for (runtime/cuda_plugin.h).
+      uint64_t memory = 0;    // Bytes of the GPU's memory. 0: nine tenths of what is free.
+      bool recreate = false;  // A context that is lost is made anew.
+    } cuda;
     uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.
     uint64_t cpu_threads = 0;  // 0: one for each processor, at most kMaxCpuThreads.
     bool lenient_shapes = false;

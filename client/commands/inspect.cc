@@ -25,6 +25,15 @@ void PrintDevices(const v1::GetCapabilitiesResponse& caps, std::ostream& out) {
                absl::StrJoin(device.kernels(), ","), device.description()});
   }
   table.Print(out);
+  for (const v1::Device& device : caps.devices()) {
+    if (device.components().empty()) continue;
+    std::vector<std::string> versions;
+    for (const v1::ComponentVersion& component : device.components()) {
+      versions.push_back(absl::StrCat(component.component(), " ", component.version()));
+    }
+    out << device.name() << ": " << absl::StrJoin(versions, ", ") << '\n';
+  }
+  if (!caps.device_choice().empty()) out << caps.device_choice() << '\n';
 }
 
 std::string BuildText(const v1::Build& build) {
@@ -51,6 +60,7 @@ int RunStatus(const Context& context) {
     const Json caps_json = ToJson(*caps);
     json["build"] = caps_json.value("build", Json());
     json["devices"] = caps_json.value("devices", Json());
+    json["device_choice"] = caps->device_choice();
     json["models"] = ToJson(*models).value("models", Json());
     json["sample"] = ToJson(*sample);
     PrintJson(json, context.out);

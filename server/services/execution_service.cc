@@ -55,7 +55,7 @@ void Cancel(runtime::Runtime* runtime, const std::shared_ptr<CancelCall>& call) 
   call->Finish(started.status());
 }
 
-v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build build) {
+v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build build, std::string device_choice) {
   v1::GetCapabilitiesResponse caps;
   for (const auto& device : runtime.Devices()) {
     v1::Device* out = caps.add_devices();
@@ -64,6 +64,11 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
     for (const kernels::DType dtype : device.info->dtypes) out->add_dtypes(EncodeDType(dtype));
     out->set_lanes(static_cast<uint32_t>(device.lanes));
     for (const std::string& kernel : device.info->kernels) out->add_kernels(kernel);
+    for (const auto& [name, version] : device.info->versions) {
+      v1::ComponentVersion* component = out->add_components();
+      component->set_component(name);
+      component->set_version(version);
+    }
   }
   const runtime::TileWhitelist& whitelist = runtime.validator().whitelist();
   for (const runtime::TileShape& shape : whitelist.shapes()) {
@@ -92,14 +97,15 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
   out->set_queue_bytes(static_cast<uint64_t>(limits.queue_bytes));
   out->set_weight_bytes(static_cast<uint64_t>(limits.weight_bytes));
   *caps.mutable_build() = std::move(build);
+  caps.set_device_choice(std::move(device_choice));
   return caps;
 }
 
 }  // namespace
 
-ExecutionService::ExecutionService(runtime::Runtime* runtime, v1::Build build)
+ExecutionService::ExecutionService(runtime::Runtime* runtime, v1::Build build, std::string device_choice)
     : runtime_(runtime),
-      capabilities_(Describe(*runtime, std::move(build))),
+      capabilities_(Describe(*runtime, std::move(build), std::move(device_choice))),
       streams_(kMaxWaveStreams),
       service_(runtime) {}
 

@@ -6,6 +6,7 @@
 #define BWRT_SERVER_SERVICES_EXECUTION_SERVICE_H_
 
 #include <memory>
+#include <string>
 
 #include "bwrt/v1/execution.grpc.pb.h"
 #include "runtime/runtime.h"
@@ -18,7 +19,8 @@ namespace bwrt::server {
 
 class ExecutionService {
  public:
-  ExecutionService(runtime::Runtime* runtime, v1::Build build);
+  // `device_choice` says why the runtime has the devices that it has.
+  ExecutionService(runtime::Runtime* runtime, v1::Build build, std::string device_choice);
 
   grpc::Service* service() { return &service_; }
   // Takes calls from now on. Once, after the server was built.

@@ -39,6 +39,8 @@ class Daemon:
         self._log = self.directory / "log"
         ready = self.directory / "ready"
         command = [os.environ["BWRTD"], f"--listen=unix:{directory}/s", "--listen=127.0.0.1:0", f"--ready-file={ready}"]
+        if not any(flag.startswith("--device") for flag in flags):
+            command.append("--device=cpu")  # Also where there is a GPU.
         with self._log.open("wb") as log:
             self.process = subprocess.Popen([*command, *flags], stdin=subprocess.DEVNULL, stderr=log)
         wait_until(lambda: ready.exists() or self.process.poll() is not None, "the daemon starts")

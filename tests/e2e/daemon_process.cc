@@ -139,6 +139,8 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(std::vector<std::string> f
     flags.push_back(absl::StrCat("--listen=unix:", daemon->directory_ / "s"));
     flags.emplace_back("--listen=127.0.0.1:0");
   }
+  // Also where there is a GPU, unless a test asks for one.
+  if (!Names(flags, "--device")) flags.emplace_back("--device=cpu");
   flags.push_back(absl::StrCat("--ready-file=", daemon->ready_file_));
   flags.insert(flags.begin(), program.empty() ? kDaemonPath : std::move(program));
   auto process = Process::Start(flags);

@@ -83,7 +83,7 @@ Ended RunDaemon(const std::vector<std::string>& flags);
 class Daemon {
  public:
   // Returns once it serves; otherwise says what it printed. Where `flags` name no --listen it listens on a Unix
-  // socket and a free loopback port.
+  // socket and a free loopback port; where they name no --device it is the CPU.
   // `program` is among the test's data; empty: bwrtd.
   static absl::StatusOr<std::unique_ptr<Daemon>> Start(std::vector<std::string> flags = {}, std::string program = "");
 

@@ -158,7 +158,7 @@ TEST_F(DaemonTest, BadFlags) {
 
 TEST_F(DaemonTest, WhatItCannotDoEndsWith1) {
   const std::string listen = "--listen=unix:" + directory_ / "s";
-  EXPECT_EQ(RunDaemon({listen, "--device=cuda"}).status, 1);
+  EXPECT_EQ(RunDaemon({listen, "--device=cuda", "--cuda-plugin=" + directory_ / "none.so"}).status, 1);
   EXPECT_EQ(RunDaemon({listen, "--tile-whitelist=" + directory_ / "none"}).status, 1);
   EXPECT_EQ(RunDaemon({listen, "--ready-file=" + directory_ / "none/ready"}).status, 1);
   EXPECT_EQ(RunDaemon({"--listen=unix:" + directory_ / "none/s"}).status, 1);

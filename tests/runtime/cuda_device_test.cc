@@ -107,8 +107,8 @@ TEST_F(CudaDeviceTest, SaysWhatItIs) {
   EXPECT_EQ(device_->info().name, "cuda:3");
   EXPECT_THAT(device_->info().description, StartsWith("Fake H200, 2 SMs, 1024 MiB of memory"));
   EXPECT_THAT(device_->info().versions,
-              ElementsAre(Pair("cuda_driver", "13.0"), Pair("cuda_runtime", "13.0"), Pair("cublaslt", "13.1.0"),
-                          Pair("compute_capability", "9.0"), Pair("plugin", "fake")));
+              ElementsAre(Pair("nvidia_driver", "580.65.06"), Pair("cuda_driver", "13.0"), Pair("cuda_runtime", "13.0"),
+                          Pair("cublaslt", "13.1.0"), Pair("compute_capability", "9.0"), Pair("plugin", "fake")));
   EXPECT_EQ(device_->memory(), Bytes(int64_t{64} << 20));
 }
 
@@ -407,7 +407,7 @@ TEST_F(CudaDeviceTest, AStickyErrorTakesTheDeviceOutOfService) {
   EXPECT_TRUE(absl::IsUnavailable(first));
   EXPECT_EQ(GetReason(first), "DEVICE_LOST");
   EXPECT_THAT(std::string(first.message()), HasSubstr("Synchronize failed as asked"));
-  EXPECT_THAT(std::string(first.message()), HasSubstr("--cuda-recreate"));
+  EXPECT_THAT(std::string(first.message()), HasSubstr("SERVING again"));
   EXPECT_EQ(GetReason(AwaitState(1)), "DEVICE_LOST");
 
   EXPECT_EQ(Run(valid, &c).status(), first) << "why it was lost, not what came after";

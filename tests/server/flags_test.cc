@@ -102,6 +102,16 @@ TEST(FlagsTest, Choices) {
   EXPECT_EQ(Good({"--device=cpu"}).waves.device, DeviceChoice::kCpu);
   EXPECT_EQ(Good({"--device=cuda"}).waves.device, DeviceChoice::kCuda);
   EXPECT_EQ(Error({"--device=tpu"}), "--device=tpu: must be one of auto, cpu, cuda");
+  EXPECT_EQ(Good({"--device=cuda:3"}).waves.device, DeviceChoice::kCuda);
+  EXPECT_EQ(Good({"--device=cuda:3"}).waves.cuda.ordinal, 3);
+  EXPECT_EQ(Good({"--device=cuda:3", "--device=cuda"}).waves.cuda.ordinal, 0);
+  EXPECT_EQ(Error({"--device=cuda:"}), "--device=cuda:: the GPU's number must be from 0 to 255");
+  EXPECT_EQ(Error({"--device=cuda:-1"}), "--device=cuda:-1: the GPU's number must be from 0 to 255");
+  EXPECT_EQ(Good({}).waves.cuda.plugin, "");
+  EXPECT_FALSE(Good({}).waves.cuda.recreate);
+  EXPECT_EQ(Good({"--cuda-plugin=/opt/x.so"}).waves.cuda.plugin, "/opt/x.so");
+  EXPECT_TRUE(Good({"--cuda-recreate"}).waves.cuda.recreate);
+  EXPECT_EQ(Good({"--cuda-memory=2G"}).waves.cuda.memory, uint64_t{2} << 30);
   EXPECT_TRUE(Good({"--shape-check=lenient"}).waves.lenient_shapes);
   EXPECT_FALSE(Good({"--shape-check=strict"}).waves.lenient_shapes);
   EXPECT_EQ(Error({"--shape-check=loose"}), "--shape-check=loose: must be one of strict, lenient");
@@ -179,6 +189,9 @@ TEST(FlagsTest, HelpAndVersion) {
                            "--insecure-listen",
                            "--metrics",
                            "--device",
+                           "--cuda-plugin",
+                           "--cuda-memory",
+                           "--cuda-recreate",
                            "--flagfile",
                            "--ready-file",
                            "--version",

@@ -27,6 +27,7 @@ FakeGpu::FakeGpu() {
   info.memory_bytes = int64_t{1} << 30;
   info.l2_bytes = int64_t{50} << 20;
   std::strcpy(info.name, "Fake H200");
+  std::strcpy(info.nvidia_driver, "580.65.06");
   std::strcpy(info.driver_version, "13.0");
   std::strcpy(info.runtime_version, "13.0");
   std::strcpy(info.cublaslt_version, "13.1.0");

@@ -1,0 +1,186 @@
+// bwrtd and its CUDA device without a GPU: what it says when something is missing, and, over a plugin with a fake GPU,
+// waves, weights and a lost device.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/e2e/daemon_fixture.h"
+#include "tests/e2e/waves.h"
+
+namespace bwrt::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+using HealthResponse = grpc::health::v1::HealthCheckResponse;
+
+constexpr char kFakePlugin[] = "--cuda-plugin=tests/e2e/libbwrt_fake_cuda.so";
+
+class CudaTest : public DaemonFixture {
+ protected:
+  // A daemon on the fake GPU.
+  void StartFake(std::vector<std::string> flags = {}) {
+    setenv("BWRT_FAKE_CUDA_LOSS", loss().c_str(), 1);
+    flags.insert(flags.end(), {"--device=cuda", kFakePlugin, "--lanes=2"});
+    StartDaemon(std::move(flags));
+  }
+
+  std::string loss() const { return directory_ / "loss"; }
+  void LoseTheDevice() const { WriteAll(loss(), ""); }
+
+  bool IsHealthy() {
+    const auto health = client().CheckHealth();
+    return health.ok() && health->status() == HealthResponse::SERVING;
+  }
+
+  Directory directory_;
+};
+
+// ---- what is missing ----
+
+TEST_F(CudaTest, CudaWithoutAPluginEndsAtOnce) {
+  const Ended ended = RunDaemon({"--listen=unix:" + directory_ / "s", "--device=cuda",
+                                 "--cuda-plugin=" + directory_ / "none.so", "--ready-file=" + directory_ / "ready"});
+  EXPECT_EQ(ended.status, 1);
+  EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("--device=cuda: libbwrt_cuda.so can't be loaded: cannot open shared object file"));
+  EXPECT_THAT(ended.err, HasSubstr("give --cuda-plugin=PATH"));
+  EXPECT_THAT(ended.err, HasSubstr("--device=cpu or --device=auto serves without a GPU"));
+  EXPECT_EQ(ReadAll(directory_ / "ready"), "");
+}
+
+TEST_F(CudaTest, AutoWithoutAPluginServesOnTheCpuAndSaysWhy) {
+  ASSERT_NO_FATAL_FAILURE(StartDaemon({"--device=auto", "--cuda-plugin=" + directory_ / "none.so"}));
+  const v1::SubmitWaveRequest wave = MakeWave(128, 128, 64);
+  const auto result = client().SubmitWave(wave);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->effective().device(), "cpu");
+  EXPECT_TRUE(IsRight(wave, *result));
+  const auto caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  EXPECT_THAT(caps->device_choice(),
+              HasSubstr("--device=auto: the CPU serves, since no GPU can: libbwrt_cuda.so can't be loaded"));
+  EXPECT_FALSE(absl::StrContains(caps->device_choice(), directory_.path())) << "clients need not know paths";
+  EXPECT_EQ(caps->build().cuda_plugin(), "");
+  EXPECT_EQ(StopDaemon(), 0);
+  EXPECT_THAT(log(), HasSubstr(caps->device_choice()));
+}
+
+TEST_F(CudaTest, TheCpuNeedsNoReason) {
+  ASSERT_NO_FATAL_FAILURE(StartDaemon({"--device=cpu", "--cuda-plugin=" + directory_ / "none.so"}));
+  const auto caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  EXPECT_EQ(caps->device_choice(), "--device=cpu");
+}
+
+// ---- a fake GPU ----
+
+TEST_F(CudaTest, SaysWhatItWorksWith) {
+  ASSERT_NO_FATAL_FAILURE(StartFake());
+  const auto caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  ASSERT_EQ(caps->devices_size(), 1);
+  EXPECT_EQ(caps->devices(0).name(), "cuda:0");
+  std::vector<std::string> versions;
+  for (const auto& c : caps->devices(0).components()) versions.push_back(absl::StrCat(c.component(), "=", c.version()));
+  EXPECT_THAT(versions, testing::ElementsAre("nvidia_driver=580.65.06", "cuda_driver=13.0", "cuda_runtime=13.0",
+                                             "cublaslt=13.1.0", "compute_capability=9.0", "plugin=fake"));
+  EXPECT_EQ(caps->device_choice(), "--device=cuda:0");
+  EXPECT_EQ(caps->build().cuda_plugin(), "fake");
+  EXPECT_LE(caps->limits().weight_bytes(), uint64_t{1} << 30) << "the fake GPU has no more";
+}
+
+TEST_F(CudaTest, WavesAndWeights) {
+  ASSERT_NO_FATAL_FAILURE(StartFake());
+  for (const DType dtype : {F32, F16, BF16}) {
+    const v1::SubmitWaveRequest wave = MakeWave(200, 130, 96, dtype);
+    const auto result = client().SubmitWave(wave);
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->effective().device(), "cuda:0");
+    EXPECT_TRUE(IsRight(wave, *result));
+  }
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    const v1::SubmitWaveRequest wave = MakeWave(128, 128, 96, F32, seed);
+    ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok());
+    const auto result = client().SubmitWave(WithStored(wave, "w"));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->version(), seed);
+    EXPECT_TRUE(IsRight(wave, *result));
+  }
+  const v1::SubmitWaveRequest wave = MakeWave(128, 128, 96, F32, 3);
+  v1::ReadTensorRequest read;
+  read.set_model("default");
+  read.set_tensor("w");
+  read.set_offset(64);
+  read.set_bytes(256);
+  const auto slice = client().ReadTensor(read);
+  ASSERT_TRUE(slice.ok()) << slice.status();
+  EXPECT_EQ(slice->data(), WeightOf(wave, "w").data().substr(64, 256));
+}
+
+// Random valid waves in lock step with the reference, weights swapped in between.
+TEST_F(CudaTest, VerifyFindsNothing) {
+  ASSERT_NO_FATAL_FAILURE(StartFake());
+  const auto process = Process::Start({"client/bwrtctl", "verify", "--server=" + daemon().unix_address(),
+                                       "--device=cuda:0", "--waves=120", "--seed=4", "--timeout=60s"});
+  ASSERT_TRUE(process.ok()) << process.status();
+  EXPECT_EQ((*process)->Wait(), 0) << (*process)->out() << (*process)->err();
+}
+
+TEST_F(CudaTest, ALostDeviceFailsWavesAndHealth) {
+  ASSERT_NO_FATAL_FAILURE(StartFake());
+  const v1::SubmitWaveRequest wave = MakeWave(128, 128, 64);
+  ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok());
+  ASSERT_TRUE(client().SubmitWave(wave).ok());
+  EXPECT_TRUE(IsHealthy());
+  LoseTheDevice();
+  for (int i = 0; i < 3; ++i) {
+    const auto result = client().SubmitWave(WithStored(wave, "w"));
+    EXPECT_TRUE(Is(result.status(), absl::StatusCode::kUnavailable, "DEVICE_LOST"));
+    EXPECT_THAT(std::string(result.status().message()), HasSubstr("Record failed as asked")) << "the first reason";
+  }
+  EXPECT_TRUE(WaitUntil([this] { return !IsHealthy(); }));
+  const auto by_name = client().CheckHealth("bwrt.v1.Execution");
+  ASSERT_TRUE(by_name.ok());
+  EXPECT_EQ(by_name->status(), HealthResponse::NOT_SERVING);
+  EXPECT_TRUE(
+      Is(client().SetWeights(Publish(WeightOf(wave, "w"))).status(), absl::StatusCode::kUnavailable, "DEVICE_LOST"));
+  EXPECT_EQ(StopDaemon(), 0);
+  EXPECT_THAT(log(), HasSubstr("device out of service"));
+  EXPECT_THAT(log(), HasSubstr("--cuda-recreate"));
+}
+
+TEST_F(CudaTest, ALostDeviceIsMadeAnewWithItsWeights) {
+  ASSERT_NO_FATAL_FAILURE(StartFake({"--cuda-recreate"}));
+  const v1::SubmitWaveRequest wave = MakeWave(128, 128, 64);
+  ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok());
+  for (int i = 0; i < 2; ++i) {
+    LoseTheDevice();
+    EXPECT_TRUE(Is(client().SubmitWave(WithStored(wave, "w")).status(), absl::StatusCode::kUnavailable, "DEVICE_LOST"));
+    absl::StatusOr<v1::WaveResult> result = absl::UnknownError("not tried");
+    ASSERT_TRUE(WaitUntil([&] {
+      result = client().SubmitWave(WithStored(wave, "w"));
+      return result.ok();
+    })) << result.status();
+    EXPECT_TRUE(IsRight(wave, *result));
+    EXPECT_TRUE(WaitUntil([this] { return IsHealthy(); }));
+  }
+  EXPECT_EQ(StopDaemon(), 0);
+  EXPECT_THAT(log(), HasSubstr("device back in service"));
+}
+
+TEST_F(CudaTest, ALostDeviceDoesNotKeepADaemonFromDraining) {
+  ASSERT_NO_FATAL_FAILURE(StartFake());
+  LoseTheDevice();
+  ASSERT_FALSE(client().SubmitWave(MakeWave(128, 128, 64)).ok());
+  EXPECT_EQ(StopDaemon(), 0);
+}
+
+}  // namespace
+}  // namespace bwrt::e2e

@@ -1,0 +1,35 @@
+// A libbwrt_cuda.so over a fake GPU, for the real bwrtd to load: all of the CUDA device but CUDA runs.
+//
+// Where the environment's BWRT_FAKE_CUDA_LOSS names a file, a wave that finds it there removes it and meets a sticky
+// error.
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "tests/runtime/fake_cuda_table.h"
+
+namespace {
+
+bwrt::runtime::FakeCudaTable& Fake() {
+  // Never destroyed: the daemon's threads outlive what is static.
+  static auto* const fake = new bwrt::runtime::FakeCudaTable;
+  return *fake;
+}
+
+int32_t Run(BwrtCudaDevice* device, const BwrtCudaWave* wave, const BwrtCudaProgress* progress, BwrtCudaReport* report,
+            BwrtCudaError* error) {
+  const char* const loss = std::getenv("BWRT_FAKE_CUDA_LOSS");
+  if (loss != nullptr && unlink(loss) == 0) Fake().gpu().FailNext("Record", BWRT_CUDA_DEVICE_LOST);
+  return Fake().table()->run(device, wave, progress, report, error);
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const BwrtCudaTable* bwrt_cuda_plugin(uint32_t /*loader*/) {
+  static const BwrtCudaTable kTable = [] {
+    BwrtCudaTable table = *Fake().table();
+    table.run = &Run;
+    return table;
+  }();
+  return &kTable;
+}

@@ -1,0 +1,95 @@
+#include "server/served_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "runtime/system_clock.h"
+#include "tests/runtime/fake_cuda_table.h"
+
+namespace bwrt::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ServedDeviceTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<ServedDevice> Choose(DeviceChoice choice, int ordinal = 0) {
+    Flags::Waves flags;
+    flags.device = choice;
+    flags.cuda.ordinal = ordinal;
+    flags.cuda.plugin = "given";
+    DeviceSurroundings surroundings;
+    surroundings.cpu.l2_bytes = 1234;
+    surroundings.clock = &clock_;
+    surroundings.load_cuda = [this](const std::string& path) -> absl::StatusOr<const BwrtCudaTable*> {
+      loaded_ = path;
+      if (!load_status_.ok()) return load_status_;
+      return fake_.table();
+    };
+    return ChooseDevice(flags, std::move(surroundings));
+  }
+
+  runtime::SystemClock clock_;
+  runtime::FakeCudaTable fake_;
+  absl::Status load_status_;
+  std::string loaded_;
+};
+
+TEST_F(ServedDeviceTest, TheCpuLoadsNothing) {
+  const auto served = Choose(DeviceChoice::kCpu);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->info().name, "cpu");
+  EXPECT_EQ(served->why, "--device=cpu");
+  EXPECT_EQ(served->l2_bytes, 1234);
+  EXPECT_FALSE(served->weight_memory.has_value());
+  EXPECT_EQ(loaded_, "");
+}
+
+TEST_F(ServedDeviceTest, AGpuThatWasAskedFor) {
+  const auto served = Choose(DeviceChoice::kCuda, 2);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->info().name, "cuda:2");
+  EXPECT_EQ(served->why, "--device=cuda:2");
+  EXPECT_EQ(served->cuda_plugin, "fake");
+  EXPECT_EQ(served->l2_bytes, int64_t{50} << 20);
+  EXPECT_EQ(served->weight_memory, runtime::Bytes((int64_t{1} << 30) / 10 * 9));
+  EXPECT_EQ(loaded_, "given");
+}
+
+TEST_F(ServedDeviceTest, AGpuThatWasAskedForAndIsNotThere) {
+  fake_.FailOpen({BWRT_CUDA_NO_DRIVER, "no driver: install one"});
+  const auto served = Choose(DeviceChoice::kCuda);
+  EXPECT_TRUE(absl::IsUnavailable(served.status()));
+  EXPECT_EQ(served.status().message(),
+            "--device=cuda: no driver: install one; --device=cpu or --device=auto serves without a GPU");
+}
+
+TEST_F(ServedDeviceTest, AutoTakesTheGpu) {
+  const auto served = Choose(DeviceChoice::kAuto);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->info().name, "cuda:0");
+  EXPECT_EQ(served->why, "--device=auto: there is a GPU");
+}
+
+TEST_F(ServedDeviceTest, AutoWithoutAGpuSaysWhatIsMissingAndWhatWasLoaded) {
+  fake_.FailOpen({BWRT_CUDA_NO_DEVICE, "no GPU"});
+  const auto served = Choose(DeviceChoice::kAuto);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->info().name, "cpu");
+  EXPECT_THAT(served->why, HasSubstr("no GPU can: no GPU"));
+  EXPECT_EQ(served->cuda_plugin, "fake");
+}
+
+TEST_F(ServedDeviceTest, AutoWithoutAPlugin) {
+  load_status_ = absl::UnavailableError("no plugin");
+  const auto served = Choose(DeviceChoice::kAuto);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->info().name, "cpu");
+  EXPECT_THAT(served->why, HasSubstr("no plugin"));
+  EXPECT_EQ(served->cuda_plugin, "");
+}
+
+}  // namespace
+}  // namespace bwrt::server
