@@ -61,7 +61,7 @@ def test_status(daemon):
     for word in ("SERVING", "cpu", "default", "bwrtd "):
         assert word in text
     status = succeed_json(daemon.bwrtctl("--json", "status"))
-    assert set(status) == {"address", "health", "build", "devices", "models", "sample"}
+    assert set(status) == {"address", "health", "build", "devices", "device_choice", "models", "sample"}
     assert status["health"] == "SERVING"
     assert status["address"] == daemon.unix_address
     assert [model["name"] for model in status["models"]] == ["default"]
@@ -71,8 +71,18 @@ def test_caps(daemon):
     text = succeed(daemon.bwrtctl("caps"))
     assert "sha256:" in text
     assert "max_tiles" in text
+    assert "--device=cpu" in text
     caps = succeed_json(daemon.bwrtctl("--json", "caps"))
-    assert set(caps) == {"devices", "tile_whitelist", "whitelist_digest", "lenient_shapes", "limits", "build"}
+    assert set(caps) == {
+        "devices",
+        "tile_whitelist",
+        "whitelist_digest",
+        "lenient_shapes",
+        "limits",
+        "build",
+        "device_choice",
+    }
+    assert caps["device_choice"] == "--device=cpu"
     assert len(caps["tile_whitelist"]) == 4
 
 
