@@ -1,8 +1,11 @@
 #include "kernels/cpu_info.h"
 
+#include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 namespace bwrt::kernels {
 namespace {
@@ -34,15 +37,44 @@ int64_t ParseSize(std::string_view text) {
   return 0;
 }
 
-int64_t L2Bytes(const std::filesystem::path& cpu0) {
+// A decimal number and nothing else; nullopt for anything else.
+std::optional<int> ParseNumber(std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return value;
+}
+
+// How many processors a list such as "0-3,8" names; 1 for what is no such list.
+int CountProcessors(std::string_view list) {
+  constexpr int kMost = 1 << 16;
+  int count = 0;
+  while (!list.empty()) {
+    const std::string_view range = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(range.size() + 1, list.size()));
+    const std::size_t dash = range.find('-');
+    const auto first = ParseNumber(range.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : ParseNumber(range.substr(dash + 1));
+    if (!first || !last || *last < *first || *last >= kMost) return 1;
+    count += *last - *first + 1;
+  }
+  return std::clamp(count, 1, kMost);
+}
+
+// The caches that processor 0 reads data through.
+std::vector<CpuCache> DataCaches(const std::filesystem::path& cpu0) {
+  std::vector<CpuCache> caches;
   // A core has a handful of caches: index0, index1, ...; the first missing one ends the list.
   for (int i = 0; i < 16; ++i) {
     const std::filesystem::path cache = cpu0 / "cache" / ("index" + std::to_string(i));
     const std::string level = FirstLine(cache / "level");
     if (level.empty()) break;
-    if (level == "2" && FirstLine(cache / "type") != "Instruction") return ParseSize(FirstLine(cache / "size"));
+    if (FirstLine(cache / "type") == "Instruction") continue;
+    caches.push_back({.level = ParseNumber(level).value_or(0),
+                      .bytes = ParseSize(FirstLine(cache / "size")),
+                      .processors = CountProcessors(FirstLine(cache / "shared_cpu_list"))});
   }
-  return 0;
+  return caches;
 }
 
 // Whether the blank-separated list contains `flag`.
@@ -63,7 +95,9 @@ std::string BestIsa(std::string_view flags) {
 }  // namespace
 
 CpuInfo Probe(const std::filesystem::path& root) {
-  CpuInfo info{.model = "unknown", .isa = "baseline", .l2_bytes = 0, .cores = 1};
+  CpuInfo info;
+  info.model = "unknown";
+  info.isa = "baseline";
   std::ifstream cpuinfo(root / "proc" / "cpuinfo");
   int processors = 0;
   bool have_model = false;
@@ -82,9 +116,16 @@ CpuInfo Probe(const std::filesystem::path& root) {
       info.isa = BestIsa(value);
       have_flags = true;
     }
+    // The same for all processors.
+    if (key == "vendor_id") info.vendor = std::string(value);
+    if (key == "cpu family") info.family = static_cast<unsigned>(ParseNumber(value).value_or(0));
+    if (key == "model") info.model_number = static_cast<unsigned>(ParseNumber(value).value_or(0));
   }
   if (processors > 0) info.cores = processors;
-  info.l2_bytes = L2Bytes(root / "sys" / "devices" / "system" / "cpu" / "cpu0");
+  for (const CpuCache& cache : DataCaches(root / "sys" / "devices" / "system" / "cpu" / "cpu0")) {
+    if (cache.level == 2) info.l2_bytes = cache.bytes;
+    if (cache.bytes > 0 && cache.level > info.last_level.level) info.last_level = cache;
+  }
   return info;
 }
 

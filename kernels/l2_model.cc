@@ -204,9 +204,9 @@ std::optional<L2Traffic> ModelL2Traffic(absl::Span<const TileRect> order, int64_
 }
 
 std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk, DType dtype,
-                                        int64_t capacity_bytes, int64_t max_operands) {
+                                        int64_t capacity_bytes, int64_t max_operands, int64_t concurrent) {
   if (static_cast<int64_t>(order.size()) > max_operands / 2) return std::nullopt;
-  const auto traffic = ModelL2Traffic(order, k, bk, dtype, capacity_bytes);
+  const auto traffic = ModelL2Traffic(order, k, bk, dtype, capacity_bytes, concurrent);
   if (!traffic) return std::nullopt;
   return traffic->hit_ratio();
 }

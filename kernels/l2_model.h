@@ -9,8 +9,8 @@
 // What is read: the tiles run in groups of `concurrent` at a time, in traversal order, and a group
 // goes over K in lock step: at every step of bk each of its tiles, in order, reads A's block (its
 // tile row, that step) and then W's block (its tile column, that step); the last step is what is
-// left of K. C is not counted. `concurrent` is 1 where one core does tile after tile with a cache of
-// its own, and the number of multiprocessors on a GPU that gives each of them a tile.
+// left of K. C is not counted. `concurrent` is how many do tiles at once and share the cache: the
+// multiprocessors of a GPU with its L2, the threads on processors that share a last-level cache.
 //
 // What hits: a block hits exactly when the distinct blocks read since its last read, and itself, fit
 // the cache (LRU is a stack algorithm: Mattson, Gecsei, Slutz, Traiger, "Evaluation techniques for
@@ -55,10 +55,10 @@ struct L2Traffic {
 std::optional<L2Traffic> ModelL2Traffic(absl::Span<const TileRect> order, int64_t k, int64_t bk, DType dtype,
                                         int64_t capacity_bytes, int64_t concurrent = 1);
 
-// The hit ratio of that, one tile at a time. nullopt also where the tiles have more than
-// `max_operands` operands: two each. So the caller bounds the cost.
+// The hit ratio of that. nullopt also where the tiles have more than `max_operands` operands: two
+// each. So the caller bounds the cost.
 std::optional<double> TraversalHitRatio(absl::Span<const TileRect> order, int64_t k, int64_t bk, DType dtype,
-                                        int64_t capacity_bytes, int64_t max_operands);
+                                        int64_t capacity_bytes, int64_t max_operands, int64_t concurrent = 1);
 
 }  // namespace bwrt::kernels
 

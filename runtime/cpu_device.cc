@@ -43,17 +43,35 @@ void InitC(const Wave& wave, std::string& c) {
 
 // The L2 model takes some 50 ns an operand of a tile. Allowing one for each 2^18 flops keeps that below a
 // hundredth of the time the flops themselves take; a wave of tiles too small for it has no reading.
-std::optional<Reading> L2Hit(const Wave& wave, int64_t l2_bytes) {
+std::optional<Reading> L2Hit(const Wave& wave, int64_t cache_bytes, int64_t tiles_at_once) {
   constexpr int64_t kMinOperands = 64;
   constexpr int64_t kMaxOperands = int64_t{1} << 20;
   const double flops =
       2.0 * static_cast<double>(wave.grid.m) * static_cast<double>(wave.grid.n) * static_cast<double>(wave.k);
   const auto allowed = std::clamp(static_cast<int64_t>(std::min(flops / (1 << 18), 1e9)), kMinOperands, kMaxOperands);
   const std::vector<kernels::TileRect> order = Rects(wave);
-  if (l2_bytes <= 0 || order.empty()) return std::nullopt;
-  const auto ratio = kernels::TraversalHitRatio(order, wave.k, wave.tile.bk, wave.dtype, l2_bytes, allowed);
+  if (cache_bytes <= 0 || order.empty()) return std::nullopt;
+  const auto ratio =
+      kernels::TraversalHitRatio(order, wave.k, wave.tile.bk, wave.dtype, cache_bytes, allowed, tiles_at_once);
   if (!ratio) return std::nullopt;
   return Reading{*ratio, Source::kModel};
+}
+
+// Where there are several of them, each is used by as many threads as it has processors.
+SharedCache CacheOfTiles(const kernels::CpuInfo& cpu, int threads) {
+  const kernels::CpuCache& cache = cpu.last_level;
+  if (cache.bytes <= 0) return {};
+  const std::string size =
+      cache.bytes % (1 << 20) == 0 ? absl::StrCat(cache.bytes >> 20, " MiB") : absl::StrCat(cache.bytes >> 10, " KiB");
+  return {absl::StrCat("L", cache.level, " of ", size), cache.bytes, std::clamp(threads, 1, cache.processors)};
+}
+
+// Which reading the counts are.
+void AddHardwareHits(const kernels::CacheCounts& counts, kernels::CacheLevel level, Readings& readings) {
+  const std::optional<double> ratio = counts.hit_ratio();
+  if (!ratio) return;
+  const Reading reading{*ratio, Source::kHardware};
+  (level == kernels::CacheLevel::kL2 ? readings.l2_hit_hardware : readings.llc_hit_hardware) = reading;
 }
 
 }  // namespace
@@ -74,7 +92,10 @@ absl::StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(const kernels::CpuI
       info.kernels.push_back(kernel);
     }
   }
-  return std::unique_ptr<CpuDevice>(new CpuDevice(std::move(info), cpu.l2_bytes, clock, options));
+  info.cache = CacheOfTiles(cpu, options.threads);
+  info.hardware_counters = options.counters.ok() ? (*options.counters)->description()
+                                                 : absl::StrCat("none: ", options.counters.status().message());
+  return std::unique_ptr<CpuDevice>(new CpuDevice(std::move(info), clock, options));
 }
 
 absl::StatusOr<std::shared_ptr<const DeviceTensor>> CpuDevice::Upload(HostTensor tensor, WeightBudget& budget) {
@@ -176,7 +197,8 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
   const Time prepared = clock_->Now();
 
   const bool alone = RoughTime(wave) < worth_sharing_;
-  TileRun run(wave, **gemm, alone ? 1 : workers_.threads(), progress, scratch_, *clock_);
+  TileRun run(wave, **gemm, alone ? 1 : workers_.threads(), progress, scratch_, *clock_,
+              alone ? nullptr : counters_.get());
   alone ? workers_.RunAlone(run) : workers_.Run(run);
   if (absl::Status status = run.status(); !status.ok()) return status;
   const Time computed = clock_->Now();
@@ -187,7 +209,9 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
     const double share = Seconds(run.kernel_time()) / Seconds(run.worker_time());
     report.readings.wgmma_active = Reading{std::clamp(share, 0.0, 1.0), Source::kKernel};
   }
-  report.readings.l2_hit = L2Hit(wave, l2_bytes_);
+  report.readings.l2_hit = L2Hit(wave, info_.cache.bytes, alone ? 1 : info_.cache.tiles);
+  report.hardware_counts = run.counts();
+  if (report.hardware_counts) AddHardwareHits(*report.hardware_counts, counters_->level(), report.readings);
   return report;
 }
 

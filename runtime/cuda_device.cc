@@ -36,6 +36,9 @@ DeviceInfo Describe(const BwrtCudaTable& table, const BwrtCudaInfo& info, int or
                                  " MiB of memory, ", info.l2_bytes >> 20, " MiB of L2");
   out.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
   out.kernels = {"cublaslt", "bwrt_plain"};
+  out.cache = {.name = absl::StrCat("L2 of ", info.l2_bytes >> 20, " MiB"),
+               .bytes = info.l2_bytes,
+               .tiles = std::max<int64_t>(info.multiprocessors, 1)};
   if (std::string driver = Text(info.nvidia_driver); !driver.empty()) {
     out.versions.emplace_back("nvidia_driver", std::move(driver));
   }

@@ -43,7 +43,6 @@ class CudaDevice final : public Device {
   const DeviceInfo& info() const override { return info_; }
   // What weights and operands may take of the device's memory.
   Bytes memory() const { return Bytes(connection_->info().pool_bytes); }
-  Bytes l2() const { return Bytes(connection_->info().l2_bytes); }
 
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
   // The kernels read tensors as published: there are no layouts.

@@ -11,8 +11,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kernels/cache_counts.h"
 #include "kernels/dtype.h"
 #include "runtime/clock.h"
+#include "runtime/shared_cache.h"
 #include "runtime/tensor.h"
 #include "runtime/wave.h"
 #include "runtime/weight_budget.h"
@@ -36,6 +38,10 @@ struct DeviceInfo {
   std::vector<std::string> kernels;
   // Of what it works with, such as {"cublaslt", "13.1.0"}; by name, in the device's order.
   std::vector<std::pair<std::string, std::string>> versions{};
+  // That traversals are modelled in.
+  SharedCache cache = {};
+  // What they count, for people; or "none: " and why. Empty: it has no use for any.
+  std::string hardware_counters = {};
 };
 
 // What one run took and did; queue and prefetch are the scheduler's to add.
@@ -43,6 +49,7 @@ struct WaveReport {
   EffectiveSpec effective;
   Timings timings;
   Readings readings;
+  std::optional<kernels::CacheCounts> hardware_counts;  // While its tiles were computed; absent where nothing counted.
 };
 
 // Thread-safe: several lanes run waves on one device at once.

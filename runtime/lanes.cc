@@ -189,6 +189,7 @@ absl::StatusOr<WaveResult> Lanes::RunLeased(WaveJob& job) {
   result.timings.queue = (job.started - job.arrival) + (resumed - job.prefetched);
   result.timings.prefetch = job.prefetched - job.started;
   result.readings = report->readings;
+  result.hardware_counts = report->hardware_counts;
   if (job.needs_prefetch) {
     // Copies were outstanding from the first page asked for to the last one in.
     const double prefetch = Seconds(result.timings.prefetch);

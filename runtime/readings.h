@@ -1,4 +1,4 @@
-// Readings: the four ratios a planner steers by, and the advice drawn from them.
+// Readings: the ratios a planner steers by, what hardware counters say beside them, and the advice drawn from them.
 #ifndef BWRT_RUNTIME_READINGS_H_
 #define BWRT_RUNTIME_READINGS_H_
 
@@ -24,8 +24,12 @@ struct Reading {
 struct Readings {
   std::optional<Reading> wgmma_active;  // Tensor-core (CPU: micro-kernel) share of the compute time.
   std::optional<Reading> tma_occ;       // Share of time with asynchronous copies outstanding.
-  std::optional<Reading> l2_hit;        // L2 hit ratio of operand reads.
+  std::optional<Reading> l2_hit;        // Hit ratio of operand reads in the cache that tiles share: a GPU's L2.
   std::optional<Reading> ring_occ;      // Mean fill of the operand ring.
+  // Measured, where it is: in an L2 (on a processor, a core's own), or in the last level. No advice is drawn from them:
+  // they count a tile's repeated reads too, which no order of tiles changes.
+  std::optional<Reading> l2_hit_hardware = {};
+  std::optional<Reading> llc_hit_hardware = {};
   friend bool operator==(const Readings&, const Readings&) = default;
 };
 

@@ -36,8 +36,7 @@ struct RuntimeOptions {
   TileWhitelist whitelist = TileWhitelist::Default();
   bool lenient_shapes = false;
   WeightsOptions weights;
-  int lanes = 1;                // Waves run at once on a device.
-  int64_t device_l2_bytes = 0;  // L2 cache of one core, for traversals to be modelled in; 0: not known.
+  int lanes = 1;  // Waves run at once on a device.
   // Waves that take at most about this long run on the thread that submits them while a lane is idle. 0: none.
   Duration run_here_below{0};
 };

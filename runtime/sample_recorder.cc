@@ -41,7 +41,7 @@ Sample SampleRecorder::Read() const {
   }
   Sample sample;
   sample.waves = recent.size();
-  WeightedMean wgmma, tma, l2, ring;
+  WeightedMean wgmma, tma, l2, ring, l2_hardware, llc_hardware;
   for (const Entry& e : recent) {
     sample.compute += e.compute;
     // A wave too short to time still counts a little, so that a mean always exists.
@@ -50,8 +50,10 @@ Sample SampleRecorder::Read() const {
     tma.Add(e.readings.tma_occ, weight);
     l2.Add(e.readings.l2_hit, weight);
     ring.Add(e.readings.ring_occ, weight);
+    l2_hardware.Add(e.readings.l2_hit_hardware, weight);
+    llc_hardware.Add(e.readings.llc_hit_hardware, weight);
   }
-  sample.readings = {wgmma.Get(), tma.Get(), l2.Get(), ring.Get()};
+  sample.readings = {wgmma.Get(), tma.Get(), l2.Get(), ring.Get(), l2_hardware.Get(), llc_hardware.Get()};
   return sample;
 }
 

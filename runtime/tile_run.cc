@@ -8,20 +8,35 @@
 namespace bwrt::runtime {
 namespace {
 
+using CounterReading = kernels::HardwareCounters::Reading;
+
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of this thread.
+std::optional<CounterReading> ReadCounters(kernels::HardwareCounters* counters) {
+  return counters == nullptr ? std::nullopt : counters->Read();
+}
+
+std::optional<kernels::CacheCounts> CountsSince(const std::optional<CounterReading>& begin,
+                                                const std::optional<CounterReading>& end) {
+  if (!begin || !end) return std::nullopt;
+  return kernels::HardwareCounters::Between(*begin, *end);
+}
 
 }  // namespace
 
 TileRun::TileRun(const Wave& wave, kernels::TileGemm& gemm, int threads, WaveProgress& progress, CpuScratch& scratch,
-                 const Clock& clock)
+                 const Clock& clock, kernels::HardwareCounters* counters)
     : wave_(wave),
       gemm_(gemm),
       threads_(threads),
       progress_(progress),
       scratch_(scratch),
       clock_(clock),
+      counters_(counters),
       next_token_(wave.tokens.prefetch),
       last_token_(wave.tokens.last()) {
+  if (counters_ != nullptr) counts_.emplace();
   if (wave.tokens.prefetch > 0) last_extent_ = wave.tokens.prefetch - 1;
   // What each thread is at, and a tile whose last parts nobody has taken up yet.
   started_.reserve(static_cast<size_t>(threads) + 1);
@@ -41,12 +56,20 @@ void TileRun::Do() {
     return;
   }
   const Duration before = scratch->kernel_time();
+  const auto counted_before = ReadCounters(counters_);
   std::optional<size_t> done;
   while (const std::optional<Part> part = Next(done)) {
     gemm_.Run(part->rect, *scratch);
     done = part->tile;
   }
+  const auto counted = CountsSince(counted_before, ReadCounters(counters_));
   MutexLock lock(mu_);
+  // A sum over some of the threads would be a number of nothing.
+  if (counts_ && counted) {
+    *counts_ += *counted;
+  } else {
+    counts_.reset();
+  }
   ++workers_;
   worker_time_ += clock_.Now() - joined;
   kernel_time_ += scratch->kernel_time() - before;
@@ -68,6 +91,11 @@ Duration TileRun::worker_time() const {
 Duration TileRun::kernel_time() const {
   MutexLock lock(mu_);
   return kernel_time_;
+}
+
+std::optional<kernels::CacheCounts> TileRun::counts() const {
+  MutexLock lock(mu_);
+  return counts_;
 }
 
 std::optional<TileRun::Part> TileRun::Next(std::optional<size_t> done) {

@@ -16,6 +16,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/cache_counts.h"
+#include "kernels/hardware_counters.h"
 #include "kernels/tile_gemm.h"
 #include "kernels/tile_rect.h"
 #include "runtime/clock.h"
@@ -29,9 +31,10 @@ namespace bwrt::runtime {
 
 class TileRun final : public TileWorkers::Work {
  public:
-  // At most `threads` threads will call Do. All of it outlives the run.
+  // At most `threads` threads will call Do. Their hardware counters are read where `counters` is not null. All of it
+  // outlives the run.
   TileRun(const Wave& wave, kernels::TileGemm& gemm, int threads, WaveProgress& progress, CpuScratch& scratch,
-          const Clock& clock);
+          const Clock& clock, kernels::HardwareCounters* counters);
 
   // Takes up parts of tiles until there are none left or the wave is to stop. A thread that gets no scratch memory does
   // nothing; that is an error if nobody else does it.
@@ -44,6 +47,8 @@ class TileRun final : public TileWorkers::Work {
   // Sums over all threads: from joining to leaving, and in micro-kernels.
   Duration worker_time() const;
   Duration kernel_time() const;
+  // What was counted of all threads together; nullopt where not all of them were counted.
+  std::optional<kernels::CacheCounts> counts() const;
 
   // The rectangle of C that a tile of the grid is.
   static kernels::TileRect RectOf(const TileGrid& grid, TileCoord tile);
@@ -78,6 +83,7 @@ class TileRun final : public TileWorkers::Work {
   WaveProgress& progress_;
   CpuScratch& scratch_;
   const Clock& clock_;
+  kernels::HardwareCounters* const counters_;
 
   std::atomic<bool> more_{true};
   mutable Mutex mu_;
@@ -97,6 +103,7 @@ class TileRun final : public TileWorkers::Work {
   int64_t workers_ ABSL_GUARDED_BY(mu_) = 0;  // Threads that had scratch memory.
   Duration worker_time_ ABSL_GUARDED_BY(mu_){0};
   Duration kernel_time_ ABSL_GUARDED_BY(mu_){0};
+  std::optional<kernels::CacheCounts> counts_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace bwrt::runtime

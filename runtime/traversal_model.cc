@@ -18,7 +18,7 @@ absl::Status Check(const TraversalQuestion& question) {
   }
   if (question.concurrent_tiles > kMaxConcurrentTiles) {
     bad.Add("concurrent_tiles", "OUT_OF_RANGE", question.concurrent_tiles, "must lie in [1, ", kMaxConcurrentTiles,
-            "], or 0 for 1; use the number of multiprocessors");
+            "], or 0 for the device's own; use the number of multiprocessors");
   }
   if (question.traversals.size() > kMaxModelledTraversals) {
     bad.Add("traversals", "TOO_MANY", absl::StrCat(question.traversals.size(), " entries"), "at most ",
@@ -108,11 +108,16 @@ std::vector<TraversalChoice> DefaultTraversals(const TileGrid& grid) {
 }
 
 absl::StatusOr<TraversalAnswer> ModelTraversals(const TilePlan& plan, const TraversalQuestion& question,
-                                                int64_t device_l2_bytes, const std::function<bool()>& cancelled) {
+                                                const SharedCache& device_cache,
+                                                const std::function<bool()>& cancelled) {
   if (absl::Status status = Check(question); !status.ok()) return status;
   TraversalAnswer answer;
-  answer.l2_bytes = question.l2_bytes == 0 ? device_l2_bytes : static_cast<int64_t>(question.l2_bytes);
-  answer.concurrent_tiles = std::max<int64_t>(question.concurrent_tiles, 1);
+  const bool of_device = question.l2_bytes == 0;
+  if (of_device) answer.cache = device_cache.name;
+  answer.l2_bytes = of_device ? device_cache.bytes : static_cast<int64_t>(question.l2_bytes);
+  answer.concurrent_tiles = question.concurrent_tiles != 0 ? question.concurrent_tiles
+                            : of_device                    ? device_cache.tiles
+                                                           : 1;
   if (answer.l2_bytes <= 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "L2_UNKNOWN",
                      "l2_bytes=0: the device's own cache is meant, and its size is not known here; give l2_bytes");

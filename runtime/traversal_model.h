@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/l2_model.h"
+#include "runtime/shared_cache.h"
 #include "runtime/tile_plan.h"
 
 namespace bwrt::runtime {
@@ -32,8 +34,8 @@ struct TraversalChoice {
 
 // As a client wrote it, unchecked.
 struct TraversalQuestion {
-  uint64_t l2_bytes = 0;                         // 0: the device's.
-  uint32_t concurrent_tiles = 0;                 // 0: 1.
+  uint64_t l2_bytes = 0;                         // 0: the device's cache.
+  uint32_t concurrent_tiles = 0;                 // 0: as many as share the device's cache where that is meant, else 1.
   std::vector<TraversalChoice> traversals = {};  // Empty: DefaultTraversals.
 };
 
@@ -43,6 +45,7 @@ struct ModelledTraversal {
 };
 
 struct TraversalAnswer {
+  std::string cache;  // The device's by name, where it is meant; else empty.
   int64_t l2_bytes = 0;
   int64_t concurrent_tiles = 1;
   int64_t tiles = 0;  // That run.
@@ -62,12 +65,13 @@ std::vector<TraversalChoice> DefaultTraversals(const TileGrid& grid);
 // All traversals run the plan's tiles, in its dtype, under its tail policy: those that PARTIAL omits or DROP skips are
 // in none, and PEEL runs partial tiles last in all. `cancelled` is asked between two traversals.
 // - INVALID_ARGUMENT: with every violation.
-// - FAILED_PRECONDITION L2_UNKNOWN: l2_bytes is 0, and `device_l2_bytes` too.
+// - FAILED_PRECONDITION L2_UNKNOWN: l2_bytes is 0, and the size of the device's cache is not known.
 // - OUT_OF_RANGE TOO_MANY_TILES: over kMaxModelledTiles; TOO_MANY_BYTES: what the tiles read does not fit in 63 bits.
 // - FAILED_PRECONDITION NO_TILES: every tile is dropped.
 // - CANCELLED.
 absl::StatusOr<TraversalAnswer> ModelTraversals(const TilePlan& plan, const TraversalQuestion& question,
-                                                int64_t device_l2_bytes, const std::function<bool()>& cancelled);
+                                                const SharedCache& device_cache,
+                                                const std::function<bool()>& cancelled);
 
 }  // namespace bwrt::runtime
 

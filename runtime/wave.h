@@ -11,6 +11,7 @@
 
 #include "absl/strings/string_view.h"
 #include "kernels/activation.h"
+#include "kernels/cache_counts.h"
 #include "kernels/dtype.h"
 #include "kernels/matrix.h"
 #include "runtime/clock.h"
@@ -99,6 +100,7 @@ struct WaveResult {
   EffectiveSpec effective;
   Timings timings;
   Readings readings;
+  std::optional<kernels::CacheCounts> hardware_counts = {};
 };
 
 }  // namespace bwrt::runtime

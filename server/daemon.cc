@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cpu_info.h"
+#include "kernels/hardware_counters.h"
 #include "runtime/cuda_plugin.h"
 #include "runtime/prefetcher.h"
 #include "server/build_info.h"
@@ -121,8 +122,15 @@ absl::Status Daemon::StartRuntime() {
   const auto one_each = [&](uint64_t flag, uint64_t most) {
     return static_cast<int>(flag != 0 ? flag : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, most));
   };
+  const auto counters = kernels::HardwareCounters::Create(cpu, kernels::PerfEvents::System());
+  if (counters.ok()) {
+    Log(LogLevel::kInfo, "hardware counters", {{"counted", (*counters)->description()}});
+  } else {
+    Log(LogLevel::kInfo, "no hardware counters", {{"reason", std::string(counters.status().message())}});
+  }
   auto served = ChooseDevice(flags_.waves, {.cpu = cpu,
                                             .cpu_threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads),
+                                            .counters = counters,
                                             .clock = &clock_,
                                             .on_state = [this](const absl::Status& state) { OnDeviceState(state); },
                                             .load_cuda = runtime::CudaPlugin::Load});
@@ -136,7 +144,6 @@ absl::Status Daemon::StartRuntime() {
   if (!whitelist.ok()) return whitelist.status();
 
   runtime::RuntimeOptions options;
-  options.device_l2_bytes = served->l2_bytes;
   options.whitelist = *std::move(whitelist);
   options.lenient_shapes = flags_.waves.lenient_shapes;
   options.lanes = one_each(flags_.waves.lanes, kMaxLanes);

@@ -141,9 +141,9 @@ const FlagSpec kFlags[] = {
        return SetBytes(text, kMiB, kMaxBytes, true, &flags->waves.cuda.memory);
      }},
     {"cuda-recreate", nullptr,
-     "After an error that loses the GPU's context, make a new one and upload the weights again; keeps a copy of them "
-     "in "
-     "memory. Default: out of service until a restart",
+     "After an error that loses the GPU's context, make a new one and upload the weights again, of which a copy is "
+     "kept "
+     "in memory. Default: out of service until a restart",
      [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.recreate); }},
     {"lanes", "N", "Waves a device runs at once. Default: 0, one for each processor, at most 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, kMaxLanes, &flags->waves.lanes); }},

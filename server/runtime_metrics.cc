@@ -177,7 +177,12 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
 
   MetricFamily wgmma = Gauge("bwrt_wgmma_active_ratio", "Tensor-core (CPU: micro-kernel) share of compute time.");
   MetricFamily tma = Gauge("bwrt_tma_occupancy_ratio", "Share of time with asynchronous copies outstanding.");
-  MetricFamily l2 = Gauge("bwrt_l2_hit_ratio", "L2 hit ratio of operand reads.");
+  MetricFamily l2 =
+      Gauge("bwrt_l2_hit_ratio",
+            "L2 hit ratio of operand reads. On the CPU device source=model is the last-level cache, which "
+            "tiles share as a GPU's share its L2; source=hardware is the cores' own L2.");
+  MetricFamily llc =
+      Gauge("bwrt_llc_hit_ratio", "Hit ratio in the processor's last-level cache, where its counters count that.");
   MetricFamily ring = Gauge("bwrt_ring_occupancy_ratio", "Mean fill of the operand ring.");
   for (const auto& device : runtime_->Devices()) {
     const auto sample = runtime_->GetSample(device.info->name);
@@ -190,11 +195,13 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
     add(&tma, sample->sample.readings.tma_occ);
     add(&l2, sample->sample.readings.l2_hit);
     add(&ring, sample->sample.readings.ring_occ);
+    add(&l2, sample->sample.readings.l2_hit_hardware);
+    add(&llc, sample->sample.readings.llc_hit_hardware);
   }
 
   std::vector<MetricFamily> families;
   for (MetricFamily* family : {&in_flight, &depth, &bytes, &state_dir, &version, &open, &closed, &page_bytes, &cached,
-                               &wgmma, &tma, &l2, &ring}) {
+                               &wgmma, &tma, &l2, &llc, &ring}) {
     // A series without a source is absent, and so is a family without series.
     if (!family->metric.empty()) families.push_back(std::move(*family));
   }

@@ -12,11 +12,11 @@ namespace {
 absl::StatusOr<ServedDevice> MakeCpu(const DeviceSurroundings& surroundings) {
   runtime::CpuOptions options;
   options.threads = surroundings.cpu_threads;
+  options.counters = surroundings.counters;
   auto device = runtime::CpuDevice::Create(surroundings.cpu, surroundings.clock, options);
   if (!device.ok()) return device.status();
   ServedDevice served;
   served.device = *std::move(device);
-  served.l2_bytes = surroundings.cpu.l2_bytes;
   return served;
 }
 
@@ -34,7 +34,6 @@ absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const Dev
   auto device = runtime::CudaDevice::Create(*table, std::move(options));
   if (!device.ok()) return device.status();
   ServedDevice served;
-  served.l2_bytes = (*device)->l2().value();
   served.weight_memory = (*device)->memory();
   served.device = *std::move(device);
   return served;

@@ -2,7 +2,6 @@
 #ifndef BWRT_SERVER_SERVED_DEVICE_H_
 #define BWRT_SERVER_SERVED_DEVICE_H_
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/cpu_info.h"
+#include "kernels/hardware_counters.h"
 #include "runtime/clock.h"
 #include "runtime/cuda_plugin_abi.h"
 #include "runtime/device.h"
@@ -23,7 +23,6 @@ struct ServedDevice {
   std::unique_ptr<runtime::Device> device;
   std::string why;          // For people: what was asked for and, where auto found no GPU, what is missing.
   std::string cuda_plugin;  // What the CUDA plugin that was loaded was built with; empty: none was.
-  int64_t l2_bytes = 0;     // Of the cache that tiles share; 0: not known.
   // What the device has for weights; unset: as much as the process has memory.
   std::optional<runtime::Bytes> weight_memory{};
 };
@@ -32,6 +31,7 @@ struct ServedDevice {
 struct DeviceSurroundings {
   kernels::CpuInfo cpu;
   int cpu_threads = 1;
+  absl::StatusOr<std::shared_ptr<kernels::HardwareCounters>> counters = absl::UnavailableError("not asked for");
   runtime::Clock* clock = nullptr;
   // Told why the device went out of service, and OK when it is back. On a thread of the device's.
   std::function<void(const absl::Status&)> on_state;

@@ -26,12 +26,20 @@ void PrintDevices(const v1::GetCapabilitiesResponse& caps, std::ostream& out) {
   }
   table.Print(out);
   for (const v1::Device& device : caps.devices()) {
-    if (device.components().empty()) continue;
-    std::vector<std::string> versions;
-    for (const v1::ComponentVersion& component : device.components()) {
-      versions.push_back(absl::StrCat(component.component(), " ", component.version()));
+    if (!device.components().empty()) {
+      std::vector<std::string> versions;
+      for (const v1::ComponentVersion& component : device.components()) {
+        versions.push_back(absl::StrCat(component.component(), " ", component.version()));
+      }
+      out << device.name() << ": " << absl::StrJoin(versions, ", ") << '\n';
     }
-    out << device.name() << ": " << absl::StrJoin(versions, ", ") << '\n';
+    if (!device.cache().empty()) {
+      out << Printable(device.name()) << ": traversals are modelled in its " << Printable(device.cache())
+          << ", shared by as many tiles as run at once: " << device.cache_tiles() << '\n';
+    }
+    if (!device.hardware_counters().empty()) {
+      out << Printable(device.name()) << ": hardware counters: " << Printable(device.hardware_counters()) << '\n';
+    }
   }
   if (!caps.device_choice().empty()) out << caps.device_choice() << '\n';
 }

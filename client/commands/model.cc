@@ -79,12 +79,12 @@ std::string WaveInWords(const v1::SubmitWaveRequest& wave, const v1::ModelTraver
                       wave.spec().bk());
 }
 
-// "L2 of 50.0 MiB (h100), 132 tiles at once".
+// "L2 of 50.0 MiB (h100), 132 tiles at once", "the daemon's own: L3 of 32 MiB of cpu, 2 tiles at once".
 std::string CacheInWords(const ModelFlags& flags, const v1::ModelTraversalsResponse& answer) {
-  const std::string whose = !flags.gpu.empty()         ? absl::StrCat(" (", absl::AsciiStrToLower(flags.gpu), ")")
-                            : flags.l2_mib.has_value() ? ""
-                                                       : " (the device's own)";
-  return absl::StrCat("L2 of ", FormatBytes(answer.l2_bytes()), whose, ", ",
+  const std::string gpu = flags.gpu.empty() ? "" : absl::StrCat(" (", absl::AsciiStrToLower(flags.gpu), ")");
+  const std::string cache = answer.cache().empty() ? absl::StrCat("L2 of ", FormatBytes(answer.l2_bytes()), gpu)
+                                                   : absl::StrCat("the daemon's own: ", Printable(answer.cache()));
+  return absl::StrCat(cache, ", ",
                       answer.concurrent_tiles() == 1 ? std::string("one tile at a time")
                                                      : absl::StrCat(answer.concurrent_tiles(), " tiles at once"));
 }
@@ -99,6 +99,7 @@ Json ModelJson(const std::string& name, const v1::SubmitWaveRequest& wave, const
   json["dtype"] = std::string(DTypeName(wave.spec().dtype()));
   json["tiles"] = answer.tiles();
   json["l2_bytes"] = answer.l2_bytes();
+  if (!answer.cache().empty()) json["cache"] = answer.cache();
   json["concurrent_tiles"] = answer.concurrent_tiles();
   json["read_bytes"] = answer.read_bytes();
   json["distinct_bytes"] = answer.distinct_bytes();
@@ -163,7 +164,10 @@ int RunModel(Context& context, const ModelFlags& flags) {
 }
 
 void AddCacheFlags(CLI::App& command, ModelFlags& flags) {
-  CLI::Option* l2 = command.add_option("--l2-mib", flags.l2_mib, "Size of the L2 cache; default: the device's own")
+  CLI::Option* l2 = command
+                        .add_option("--l2-mib", flags.l2_mib,
+                                    "Size of the L2 cache; default: the cache that tiles share on "
+                                    "the daemon's device (a processor's last level)")
                         ->check(CLI::Range(1e-3, 1048576.0))
                         ->type_name("MIB");
   command.add_option("--gpu", flags.gpu, "The L2 cache and multiprocessors of a GPU: " + GpuL2Names())
@@ -174,7 +178,8 @@ void AddCacheFlags(CLI::App& command, ModelFlags& flags) {
       ->type_name("NAME");
   command
       .add_option("--concurrent", flags.concurrent,
-                  "Tiles that run at once and share the cache; default: the GPU's multiprocessors, else 1")
+                  "Tiles that run at once and share the cache; default: the GPU's multiprocessors, the threads of the "
+                  "daemon's device, or 1 with --l2-mib")
       ->check(CLI::Range(1, 65536));
 }
 

@@ -82,6 +82,9 @@ void PrintReadings(const v1::Readings& readings, std::ostream& out) {
   add("wgmma_active", readings.has_wgmma_active(), readings.wgmma_active());
   add("tma_occ", readings.has_tma_occ(), readings.tma_occ());
   add("l2_hit", readings.has_l2_hit(), readings.l2_hit());
+  // The source tells it from the model's.
+  add("l2_hit", readings.has_l2_hit_hardware(), readings.l2_hit_hardware());
+  add("llc_hit", readings.has_llc_hit_hardware(), readings.llc_hit_hardware());
   add("ring_occ", readings.has_ring_occ(), readings.ring_occ());
   table.Print(out);
 }

@@ -210,6 +210,11 @@ void PrintResult(const v1::WaveResult& result, const Summary& c, std::ostream& o
       << " prefetch, " << FormatSeconds(timings.compute_seconds()) << " compute, "
       << FormatSeconds(timings.copy_seconds()) << " copy\n";
   PrintReadings(result.readings(), out);
+  if (result.has_hardware_counts()) {
+    const v1::HardwareCounts& counts = result.hardware_counts();
+    out << "counted " << counts.cycles() << " cycles, " << counts.cache_reads() << " cache reads, "
+        << counts.cache_misses() << " misses\n";
+  }
   out << "C " << c.rows << "x" << c.columns << " " << DTypeName(c.dtype) << ", " << FormatBytes(c.bytes) << ", sha256 "
       << c.sha256 << ", first " << absl::StrJoin(c.first, " ") << '\n';
 }

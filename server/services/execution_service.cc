@@ -69,6 +69,10 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
       component->set_component(name);
       component->set_version(version);
     }
+    out->set_hardware_counters(device.info->hardware_counters);
+    out->set_cache(device.info->cache.name);
+    out->set_cache_bytes(static_cast<uint64_t>(device.info->cache.bytes));
+    out->set_cache_tiles(static_cast<uint32_t>(device.info->cache.bytes > 0 ? device.info->cache.tiles : 0));
   }
   const runtime::TileWhitelist& whitelist = runtime.validator().whitelist();
   for (const runtime::TileShape& shape : whitelist.shapes()) {

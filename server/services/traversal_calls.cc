@@ -59,9 +59,12 @@ grpc::Status TraversalCalls::ModelTraversals(grpc::ServerContext* context, const
   // gRPC keeps the request until this returns.
   const auto plan = runtime_->PlanTiles(DecodeWave(request->wave(), /*owner=*/nullptr));
   if (!plan.ok()) return ToGrpcStatus(plan.status());
-  const auto answer = runtime::ModelTraversals(*plan, Decode(*request), runtime_->options().device_l2_bytes,
-                                               [context] { return context->IsCancelled(); });
+  // The device a wave would run on.
+  const runtime::DeviceInfo& device = *runtime_->Devices().front().info;
+  const auto answer =
+      runtime::ModelTraversals(*plan, Decode(*request), device.cache, [context] { return context->IsCancelled(); });
   if (answer.ok()) Encode(*answer, response);
+  if (answer.ok() && !answer->cache.empty()) response->set_cache(absl::StrCat(answer->cache, " of ", device.name));
   return ToGrpcStatus(answer.status());
 }
 

@@ -119,6 +119,8 @@ void EncodeReadings(const runtime::Readings& readings, v1::Readings* out) {
   set(readings.tma_occ, [out] { return out->mutable_tma_occ(); });
   set(readings.l2_hit, [out] { return out->mutable_l2_hit(); });
   set(readings.ring_occ, [out] { return out->mutable_ring_occ(); });
+  set(readings.l2_hit_hardware, [out] { return out->mutable_l2_hit_hardware(); });
+  set(readings.llc_hit_hardware, [out] { return out->mutable_llc_hit_hardware(); });
 }
 
 void EncodeEffective(const runtime::Wave& wave, const runtime::EffectiveSpec& effective, v1::EffectiveSpec* out) {
@@ -168,6 +170,11 @@ void EncodeResult(const runtime::Wave& wave, runtime::WaveResult&& result, v1::W
   timings->set_compute_seconds(runtime::Seconds(result.timings.compute));
   timings->set_copy_seconds(runtime::Seconds(result.timings.copy));
   EncodeReadings(result.readings, out->mutable_readings());
+  if (result.hardware_counts) {
+    out->mutable_hardware_counts()->set_cycles(result.hardware_counts->cycles);
+    out->mutable_hardware_counts()->set_cache_reads(result.hardware_counts->reads);
+    out->mutable_hardware_counts()->set_cache_misses(result.hardware_counts->misses);
+  }
 }
 
 }  // namespace bwrt::server

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -175,6 +176,8 @@ TEST_F(CliTest, Status) {
   Outcome outcome = Ask({"status"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_TRUE(absl::StrContains(outcome.out, "SERVING"));
+  EXPECT_TRUE(absl::StrContains(outcome.out, "its L3 of 32 MiB, shared by as many tiles as run at once: 2\n"));
+  EXPECT_TRUE(absl::StrContains(outcome.out, "cpu: hardware counters: none: no such event\n"));
   outcome = Ask({"--json", "status"});
   const Json json = outcome.json();
   EXPECT_EQ(json["health"], "SERVING");
@@ -351,6 +354,10 @@ TEST_F(CliTest, WatchPrintsOneObjectALine) {
 TEST_F(CliTest, Sample) {
   EXPECT_TRUE(absl::StrContains(Ask({"sample"}).out, "advice: wgmma_active: use larger tiles"));
   EXPECT_EQ(Ask({"sample", "--json"}).json()["readings"]["wgmma_active"]["source"], "KERNEL");
+  const std::string text = Ask({"sample"}).out;
+  EXPECT_TRUE(std::regex_search(text, std::regex("l2_hit +25\\.0 % +model"))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("l2_hit +75\\.0 % +hardware"))) << text;
+  EXPECT_FALSE(absl::StrContains(text, "llc_hit")) << "what is absent is not printed";
   const Outcome outcome = Ask({"sample", "--watch", "--interval", "100ms", "--count", "2", "--json"});
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 2);
 }

@@ -142,7 +142,11 @@ class Execution : public v1::Execution::Service {
 
   grpc::Status GetCapabilities(grpc::ServerContext*, const v1::GetCapabilitiesRequest*,
                                v1::GetCapabilitiesResponse* response) override {
-    response->add_devices()->set_name("cpu");
+    v1::Device* device = response->add_devices();
+    device->set_name("cpu");
+    device->set_cache("L3 of 32 MiB");
+    device->set_cache_tiles(2);
+    device->set_hardware_counters("none: no such event");
     response->mutable_build()->set_version("1.2.3");
     response->set_whitelist_digest("sha256:00");
     return grpc::Status::OK;
@@ -289,6 +293,10 @@ class Telemetry : public v1::Telemetry::Service {
     response->set_waves(3);
     response->mutable_readings()->mutable_wgmma_active()->set_ratio(0.5);
     response->mutable_readings()->mutable_wgmma_active()->set_source(v1::KERNEL);
+    response->mutable_readings()->mutable_l2_hit()->set_ratio(0.25);
+    response->mutable_readings()->mutable_l2_hit()->set_source(v1::MODEL);
+    response->mutable_readings()->mutable_l2_hit_hardware()->set_ratio(0.75);
+    response->mutable_readings()->mutable_l2_hit_hardware()->set_source(v1::HARDWARE);
     auto* advice = response->add_advice();
     advice->set_metric("wgmma_active");
     advice->set_ratio(0.5);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "client/dtype.h"
 #include "client/operands.h"
 #include "client/plan.h"
@@ -286,6 +287,12 @@ TEST_F(WavesTest, AResultSaysWhatRan) {
   EXPECT_LE(result.readings().wgmma_active().ratio(), 1);
   ASSERT_TRUE(result.readings().has_l2_hit());
   EXPECT_EQ(result.readings().l2_hit().source(), v1::MODEL);
+  // Where this machine has counters, they count; where it has none, the daemon says why, and nothing is 0.
+  const std::string counters = client().GetCapabilities()->devices(0).hardware_counters();
+  const bool counted = result.readings().has_l2_hit_hardware() || result.readings().has_llc_hit_hardware();
+  EXPECT_TRUE(!counted || !absl::StartsWith(counters, "none: ")) << counters;
+  EXPECT_FALSE(counters.empty());
+  EXPECT_FALSE(result.has_hardware_counts() && absl::StartsWith(counters, "none: "));
   EXPECT_FALSE(result.readings().has_tma_occ());  // No page source: absent, never 0.
   EXPECT_FALSE(result.readings().has_ring_occ());
 }

@@ -30,11 +30,13 @@ class CpuInfoTest : public testing::Test {
     }
     Write("proc/cpuinfo", text);
   }
-  void WriteCache(int index, const std::string& level, const std::string& type, const std::string& size) {
+  void WriteCache(int index, const std::string& level, const std::string& type, const std::string& size,
+                  const std::string& sharers = "0") {
     const std::string folder = "sys/devices/system/cpu/cpu0/cache/index" + std::to_string(index) + "/";
     Write(folder + "level", level + "\n");
     Write(folder + "type", type + "\n");
     Write(folder + "size", size + "\n");
+    Write(folder + "shared_cpu_list", sharers + "\n");
   }
 
   std::filesystem::path root_;
@@ -75,8 +77,48 @@ TEST_F(CpuInfoTest, UnderstandsMegabytesAndNothingElse) {
   }
 }
 
+TEST_F(CpuInfoTest, FindsTheLastCacheBeforeMemoryAndWhoSharesIt) {
+  WriteCache(0, "1", "Data", "32K");
+  WriteCache(1, "2", "Unified", "1M", "0,4");
+  EXPECT_EQ(Probe(root_).last_level.level, 2);
+  EXPECT_EQ(Probe(root_).last_level.bytes, 1 << 20);
+  EXPECT_EQ(Probe(root_).last_level.processors, 2);
+  WriteCache(2, "3", "Unified", "32M", "0-3,8,16-17");
+  EXPECT_EQ(Probe(root_).last_level.level, 3);
+  EXPECT_EQ(Probe(root_).last_level.bytes, 32 << 20);
+  EXPECT_EQ(Probe(root_).last_level.processors, 7);
+  WriteCache(2, "3", "Unified", "");
+  EXPECT_EQ(Probe(root_).last_level.level, 2) << "a cache of unknown size is none";
+  WriteCache(2, "3", "Instruction", "64M");
+  EXPECT_EQ(Probe(root_).last_level.level, 2);
+}
+
+TEST_F(CpuInfoTest, AListOfProcessorsThatIsNoneNamesOne) {
+  for (const std::string list : {"", "x", "3-", "-3", "5-2", "0-99999999", "0,,1", "0-1-2"}) {
+    WriteCache(0, "3", "Unified", "32M", list);
+    EXPECT_EQ(Probe(root_).last_level.processors, 1) << list;
+  }
+}
+
+TEST_F(CpuInfoTest, ReadsVendorFamilyAndModel) {
+  Write("proc/cpuinfo",
+        "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n");
+  const CpuInfo info = Probe(root_);
+  EXPECT_EQ(info.vendor, "AuthenticAMD");
+  EXPECT_EQ(info.family, 25u);
+  EXPECT_EQ(info.model_number, 17u);
+  EXPECT_EQ(info.model, "AMD EPYC");
+  Write("proc/cpuinfo", "processor\t: 0\ncpu family\t: six\nmodel\t: -1\n");
+  EXPECT_EQ(Probe(root_).family, 0u);
+  EXPECT_EQ(Probe(root_).model_number, 0u);
+}
+
 TEST_F(CpuInfoTest, MissingFilesLeaveTheUnknowns) {
   const CpuInfo info = Probe(root_);
+  EXPECT_EQ(info.vendor, "");
+  EXPECT_EQ(info.last_level.level, 0);
+  EXPECT_EQ(info.last_level.bytes, 0);
+  EXPECT_EQ(info.last_level.processors, 1);
   EXPECT_EQ(info.model, "unknown");
   EXPECT_EQ(info.isa, "baseline");
   EXPECT_EQ(info.l2_bytes, 0);

@@ -105,5 +105,22 @@ TEST(SampleRecorderTest, RecordsFromSeveralThreads) {
   EXPECT_DOUBLE_EQ(recorder.Read().readings.wgmma_active->ratio, 0.5);
 }
 
+TEST(SampleRecorderTest, HardwareStandsBesideTheModel) {
+  SampleRecorder recorder;
+  Readings readings;
+  readings.l2_hit = Reading{0.25, Source::kModel};
+  readings.l2_hit_hardware = Reading{0.5, Source::kHardware};
+  recorder.Record(readings, seconds(1));
+  readings.l2_hit_hardware = Reading{1, Source::kHardware};
+  recorder.Record(readings, seconds(1));
+  readings.l2_hit_hardware = std::nullopt;  // Too short to be counted.
+  readings.llc_hit_hardware = Reading{0.125, Source::kHardware};
+  recorder.Record(readings, seconds(6));
+  const Sample sample = recorder.Read();
+  EXPECT_EQ(sample.readings.l2_hit, (Reading{0.25, Source::kModel}));
+  EXPECT_EQ(sample.readings.l2_hit_hardware, (Reading{0.75, Source::kHardware}));
+  EXPECT_EQ(sample.readings.llc_hit_hardware, (Reading{0.125, Source::kHardware}));
+}
+
 }  // namespace
 }  // namespace bwrt::runtime

@@ -28,6 +28,10 @@ TraversalChoice Grouped(uint32_t rows) { return {TraversalKind::kGrouped, rows};
 
 bool Never() { return false; }
 
+// A device's.
+SharedCache Cache(int64_t bytes, int64_t tiles = 1) { return {"L3", bytes, tiles}; }
+const SharedCache kUnknown;
+
 // Of tiles of 4 x 4 in steps of 4 over K = 10; `order` may leave tiles out.
 TilePlan MakePlan(int64_t m, int64_t n, Order order = {}, TailPolicy tails = TailPolicy::kPad,
                   Coverage coverage = Coverage::kComplete) {
@@ -56,7 +60,8 @@ void ExpectOrder(const TilePlan& plan, const TraversalChoice& choice, const Orde
   for (uint64_t l2_bytes = 64; l2_bytes < 4096; l2_bytes += 64) {
     for (const uint32_t concurrent : {1u, 2u}) {
       const auto answer = ModelTraversals(
-          plan, {.l2_bytes = l2_bytes, .concurrent_tiles = concurrent, .traversals = {choice, kRowMajor}}, 0, Never);
+          plan, {.l2_bytes = l2_bytes, .concurrent_tiles = concurrent, .traversals = {choice, kRowMajor}}, kUnknown,
+          Never);
       ASSERT_TRUE(answer.ok()) << answer.status();
       EXPECT_EQ(answer->traversals[0].traffic.miss_bytes(),
                 Misses(plan, order, static_cast<int64_t>(l2_bytes), concurrent))
@@ -91,7 +96,7 @@ TEST(TraversalModelTest, AllOrdersRunTheSameTiles) {
   ExpectOrder(part, kRowSnake, {{0, 1}, {0, 2}, {1, 2}, {1, 0}});
   ExpectOrder(part, Grouped(3), {{1, 0}, {0, 1}, {0, 2}, {1, 2}});
   for (const TilePlan* plan : {&dropped, &peeled, &part}) {
-    const auto answer = ModelTraversals(*plan, {.l2_bytes = 256}, 0, Never);
+    const auto answer = ModelTraversals(*plan, {.l2_bytes = 256}, kUnknown, Never);
     ASSERT_TRUE(answer.ok());
     EXPECT_EQ(answer->tiles, plan == &peeled ? 9 : 4);
     for (const ModelledTraversal& modelled : answer->traversals) {
@@ -113,15 +118,30 @@ TEST(TraversalModelTest, DefaultsAreTheWavesOwnAndGroupsUpToAllRows) {
 
 TEST(TraversalModelTest, TakesTheDevicesCacheWhereNoneIsGiven) {
   const TilePlan plan = MakePlan(12, 12);
-  const auto own = ModelTraversals(plan, {}, 640, Never);
+  const auto own = ModelTraversals(plan, {}, Cache(640), Never);
   ASSERT_TRUE(own.ok());
   EXPECT_EQ(own->l2_bytes, 640);
   EXPECT_EQ(own->concurrent_tiles, 1);
-  const auto other = ModelTraversals(plan, {.l2_bytes = 640, .concurrent_tiles = 3}, 64, Never);
+  EXPECT_EQ(own->cache, "L3");
+  const auto other = ModelTraversals(plan, {.l2_bytes = 640, .concurrent_tiles = 3}, Cache(64), Never);
   ASSERT_TRUE(other.ok());
   EXPECT_EQ(other->l2_bytes, 640);
   EXPECT_EQ(other->concurrent_tiles, 3);
-  EXPECT_EQ(GetReason(ModelTraversals(plan, {}, 0, Never).status()), "L2_UNKNOWN");
+  EXPECT_EQ(other->cache, "") << "not the device's";
+  EXPECT_EQ(GetReason(ModelTraversals(plan, {}, kUnknown, Never).status()), "L2_UNKNOWN");
+}
+
+TEST(TraversalModelTest, AsManyTilesAtOnceAsShareTheDevicesCache) {
+  const TilePlan plan = MakePlan(12, 12);
+  const auto at_once = [&](const TraversalQuestion& question) {
+    const auto answer = ModelTraversals(plan, question, Cache(640, 5), Never);
+    EXPECT_TRUE(answer.ok()) << answer.status();
+    return answer.ok() ? answer->concurrent_tiles : -1;
+  };
+  EXPECT_EQ(at_once({}), 5);
+  EXPECT_EQ(at_once({.concurrent_tiles = 2}), 2);
+  EXPECT_EQ(at_once({.l2_bytes = 640}), 1) << "of some other cache nothing is known";
+  EXPECT_EQ(at_once({.l2_bytes = 640, .concurrent_tiles = 4}), 4);
 }
 
 TEST(TraversalModelTest, NamesEveryBadField) {
@@ -132,7 +152,7 @@ TEST(TraversalModelTest, NamesEveryBadField) {
                          {static_cast<TraversalKind>(-1)},
                          Grouped(0),
                          {TraversalKind::kRowSnake, 3}};
-  const absl::Status status = ModelTraversals(MakePlan(8, 8), question, 64, Never).status();
+  const absl::Status status = ModelTraversals(MakePlan(8, 8), question, Cache(64), Never).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   std::map<std::string, std::string> reasons;
   const auto details = GetDetails(status);
@@ -146,14 +166,14 @@ TEST(TraversalModelTest, NamesEveryBadField) {
                                                          {"traversals[4].group_size", "MISSING"},
                                                          {"traversals[5].group_size", "NOT_APPLICABLE"}}));
   question = {.l2_bytes = 64, .traversals = std::vector<TraversalChoice>(65, kGiven)};
-  EXPECT_THAT(ModelTraversals(MakePlan(8, 8), question, 64, Never).status().message(),
+  EXPECT_THAT(ModelTraversals(MakePlan(8, 8), question, Cache(64), Never).status().message(),
               HasSubstr("traversals=65 entries: at most 64"));
 }
 
 TEST(TraversalModelTest, RefusesWhatWouldCostTooMuchOrMeansNothing) {
   TilePlan large = MakePlan(4 << 10, 4 << 10);  // 2^20 tiles.
   const absl::Status tiles =
-      ModelTraversals(large, {.l2_bytes = 64, .traversals = std::vector<TraversalChoice>(9, kGiven)}, 0, Never)
+      ModelTraversals(large, {.l2_bytes = 64, .traversals = std::vector<TraversalChoice>(9, kGiven)}, kUnknown, Never)
           .status();
   EXPECT_EQ(tiles.code(), absl::StatusCode::kOutOfRange);
   EXPECT_EQ(GetReason(tiles), "TOO_MANY_TILES");
@@ -161,14 +181,15 @@ TEST(TraversalModelTest, RefusesWhatWouldCostTooMuchOrMeansNothing) {
 
   TilePlan deep = MakePlan(8, 8);
   deep.k = std::numeric_limits<int64_t>::max() / 64;
-  EXPECT_EQ(GetReason(ModelTraversals(deep, {.l2_bytes = 64}, 0, Never).status()), "TOO_MANY_BYTES");
-  EXPECT_EQ(GetReason(ModelTraversals(MakePlan(3, 3, {}, TailPolicy::kDrop), {.l2_bytes = 64}, 0, Never).status()),
-            "NO_TILES");
+  EXPECT_EQ(GetReason(ModelTraversals(deep, {.l2_bytes = 64}, kUnknown, Never).status()), "TOO_MANY_BYTES");
+  EXPECT_EQ(
+      GetReason(ModelTraversals(MakePlan(3, 3, {}, TailPolicy::kDrop), {.l2_bytes = 64}, kUnknown, Never).status()),
+      "NO_TILES");
 }
 
 TEST(TraversalModelTest, StopsBetweenTraversalsWhenTheClientHasGone) {
   int asked = 0;
-  const auto answer = ModelTraversals(MakePlan(16, 16), {.l2_bytes = 64}, 0, [&asked] { return ++asked == 3; });
+  const auto answer = ModelTraversals(MakePlan(16, 16), {.l2_bytes = 64}, kUnknown, [&asked] { return ++asked == 3; });
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(asked, 3);
 }

@@ -21,7 +21,7 @@ class ServedDeviceTest : public ::testing::Test {
     flags.cuda.ordinal = ordinal;
     flags.cuda.plugin = "given";
     DeviceSurroundings surroundings;
-    surroundings.cpu.l2_bytes = 1234;
+    surroundings.cpu.last_level.bytes = 1234;
     surroundings.clock = &clock_;
     surroundings.load_cuda = [this](const std::string& path) -> absl::StatusOr<const BwrtCudaTable*> {
       loaded_ = path;
@@ -42,7 +42,7 @@ TEST_F(ServedDeviceTest, TheCpuLoadsNothing) {
   ASSERT_TRUE(served.ok()) << served.status();
   EXPECT_EQ(served->device->info().name, "cpu");
   EXPECT_EQ(served->why, "--device=cpu");
-  EXPECT_EQ(served->l2_bytes, 1234);
+  EXPECT_EQ(served->device->info().cache.bytes, 1234);
   EXPECT_FALSE(served->weight_memory.has_value());
   EXPECT_EQ(loaded_, "");
 }
@@ -53,7 +53,8 @@ TEST_F(ServedDeviceTest, AGpuThatWasAskedFor) {
   EXPECT_EQ(served->device->info().name, "cuda:2");
   EXPECT_EQ(served->why, "--device=cuda:2");
   EXPECT_EQ(served->cuda_plugin, "fake");
-  EXPECT_EQ(served->l2_bytes, int64_t{50} << 20);
+  EXPECT_EQ(served->device->info().cache.bytes, int64_t{50} << 20);
+  EXPECT_GT(served->device->info().cache.tiles, 1);
   EXPECT_EQ(served->weight_memory, runtime::Bytes((int64_t{1} << 30) / 10 * 9));
   EXPECT_EQ(loaded_, "given");
 }

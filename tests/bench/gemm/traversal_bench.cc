@@ -119,10 +119,11 @@ void MeasureShape(const GemmSetting& setting, CpuEngine* engine, const GemmShape
          {"others_share", times.others_share},
          {"l2_model_hit", l2},
          {"l2_model_hit_against", snake_l2},
-         {"model_names_faster", NamesFaster(ratio, l2, snake_l2)},
+         {"l2_model_names_faster", NamesFaster(ratio, l2, snake_l2)},
          {"l3_model_hit", l3},
          {"l3_model_hit_against", snake_l3},
-         {"l3_model_names_faster", NamesFaster(ratio, l3, snake_l3)}},
+         // The daemon's own reading is of that cache.
+         {"model_names_faster", NamesFaster(ratio, l3, snake_l3)}},
         absl::StrFormat("%-20s %-12s / row_snake  ratio %.3f [%.3f, %.3f]  model hits: L2 %.3f / %.3f, L3 %.3f / "
                         "%.3f%s",
                         shape.name(), traversals[i].name, ratio, interval.low, interval.high, l2, snake_l2, l3,
