@@ -123,11 +123,6 @@ absl::Status Daemon::StartRuntime() {
     return static_cast<int>(flag != 0 ? flag : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, most));
   };
   const auto counters = kernels::HardwareCounters::Create(cpu, kernels::PerfEvents::System());
-  if (counters.ok()) {
-    Log(LogLevel::kInfo, "hardware counters", {{"counted", (*counters)->description()}});
-  } else {
-    Log(LogLevel::kInfo, "no hardware counters", {{"reason", std::string(counters.status().message())}});
-  }
   auto served = ChooseDevice(flags_.waves, {.cpu = cpu,
                                             .cpu_threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads),
                                             .counters = counters,
@@ -139,6 +134,9 @@ absl::Status Daemon::StartRuntime() {
   device_choice_ = served->why;
   std::unique_ptr<runtime::Device> device = std::move(served->device);
   Log(LogLevel::kInfo, "device chosen", {{"device", device->info().name}, {"reason", device_choice_}});
+  if (const std::string& counted = device->info().hardware_counters; !counted.empty()) {
+    Log(LogLevel::kInfo, "hardware counters", {{"counted", counted}});
+  }
   if (decorate_) device = decorate_(std::move(device));
   auto whitelist = LoadWhitelist(flags_.waves.tile_whitelist_file);
   if (!whitelist.ok()) return whitelist.status();

@@ -320,6 +320,8 @@ struct FakeDaemon::Impl {
   Impl() : execution(state), weights(state, updates) {
     int port = 0;
     grpc::ServerBuilder builder;
+    // Else the kernel may hand out the port of another test's server, and some connections go there.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.SetMaxReceiveMessageSize(-1);
     builder.RegisterService(&execution);
