@@ -96,7 +96,7 @@ absl::StatusOr<ExplainedWave> ReadSpecWave(const ExplainFlags& flags) {
   const auto text = ReadFile(flags.spec, kMaxFileBytes);
   if (!text.ok()) return text.status();
   const auto json = ParseJson(*text);
-  if (!json.ok()) return json.status();
+  if (!json.ok()) return absl::Status(json.status().code(), absl::StrCat(flags.spec, ": ", json.status().message()));
   const bool is_spec = LooksLikeSpec(*json);
   const bool is_plan = !is_spec && LooksLikePlan(*json);
   if (!is_plan && flags.wave.value_or(0) != 0) {

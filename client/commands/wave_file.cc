@@ -14,7 +14,7 @@ absl::StatusOr<WaveFile> ReadWaveFile(const std::string& path) {
   const auto text = ReadFile(path);
   if (!text.ok()) return text.status();
   const auto json = ParseJson(*text);
-  if (!json.ok()) return json.status();
+  if (!json.ok()) return absl::Status(json.status().code(), absl::StrCat(path, ": ", json.status().message()));
   WaveFile file;
   if (LooksLikePlan(*json)) {
     auto plan = ParsePlan(*json);

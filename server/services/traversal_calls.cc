@@ -56,6 +56,8 @@ grpc::Status TraversalCalls::ModelTraversals(grpc::ServerContext* context, const
   const absl::Cleanup leave = [this] { calls_.fetch_sub(1, std::memory_order_relaxed); };
   if (calls_.fetch_add(1, std::memory_order_relaxed) >= kMaxCalls) return ToGrpcStatus(TooManyCalls(kMaxCalls));
   runtime::MutexLock turn(turn_);
+  // To decode a large wave takes a while too.
+  if (context->IsCancelled()) return ToGrpcStatus(absl::CancelledError("the client has gone away"));
   // gRPC keeps the request until this returns.
   const auto plan = runtime_->PlanTiles(DecodeWave(request->wave(), /*owner=*/nullptr));
   if (!plan.ok()) return ToGrpcStatus(plan.status());
