@@ -10,18 +10,18 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "client/commands/commands.h"
 #include "client/commands/context.h"
 #include "client/commands/explained_wave.h"
 #include "client/commands/flags.h"
 #include "client/commands/output.h"
+#include "client/commands/verify_output.h"
+#include "client/commands/verify_sides.h"
 #include "client/matrix_rect.h"
 #include "client/progress.h"
 #include "client/verifier.h"
 #include "client/verify_bundle.h"
-#include "client/verify_daemon.h"
 #include "client/wave_draft.h"
 
 namespace bwrt::client {
@@ -65,49 +65,6 @@ std::string CheckDevice(const std::string& text) { return std::string(CheckDevic
 
 std::string CheckRegion(const std::string& text) { return std::string(ParseMatrixRect(text).status().message()); }
 
-// Those whose daemons verify has opened.
-struct OpenSides {
-  std::unique_ptr<VerifyDaemon> device;
-  std::unique_ptr<VerifyDaemon> reference;
-  std::unique_ptr<VerifyDaemon> judge;
-
-  VerifySides sides() const {
-    VerifyDaemon* any = device != nullptr ? device.get() : reference != nullptr ? reference.get() : judge.get();
-    return {.device = device.get(), .reference = reference.get(), .judge = any};
-  }
-};
-
-absl::StatusOr<OpenSides> Open(const Context& context, const VerifyOptions& options, bool lenient) {
-  const std::string server = context.server_named ? context.server : "";
-  OpenSides sides;
-  const auto open = [](const VerifyDaemon::Options& daemon, std::unique_ptr<VerifyDaemon>* to) {
-    auto opened = VerifyDaemon::Open(daemon);
-    if (!opened.ok()) return opened.status();
-    *to = *std::move(opened);
-    return absl::OkStatus();
-  };
-  const bool has_device = options.device != kReferenceDevice, has_reference = options.ref_device != kReferenceDevice;
-  absl::Status status;
-  if (has_device) {
-    status = open({.device = options.device, .server = server, .lenient = lenient}, &sides.device);
-  }
-  if (status.ok() && has_reference) {
-    // It takes whatever waves the device takes.
-    status = open({.device = options.ref_device, .lenient = lenient || has_device}, &sides.reference);
-  }
-  if (status.ok() && !has_device && !has_reference) {
-    status = open({.device = server.empty() ? "cpu" : "auto", .server = server, .lenient = lenient}, &sides.judge);
-  }
-  if (!status.ok()) return status;
-  return sides;
-}
-
-// What "auto" came to be, where there is no choice.
-std::string NameOf(const std::string& device, const std::unique_ptr<VerifyDaemon>& daemon) {
-  if (device != "auto" || daemon == nullptr || daemon->capabilities().devices_size() != 1) return device;
-  return daemon->capabilities().devices(0).name();
-}
-
 // The wave of --spec, whose operands verify draws itself.
 absl::StatusOr<WaveDraft> ReadDraft(const Context& context, const ExplainFlags& flags) {
   auto wave = ReadSpecWave(flags);
@@ -146,69 +103,6 @@ std::vector<std::pair<std::string, std::string>> FlagsForBundle(const Context& c
   return list;
 }
 
-// "row 3, column 5: the reference has 1.5, the device 2", or nothing.
-std::string FirstDifference(const VerifyMismatch& mismatch) {
-  const VerifyFinding& finding = mismatch.finding;
-  if (!finding.first || !finding.around) return "";
-  const ElementPair values = ValuesAt(*finding.around, OutputDTypeOf(mismatch.of.draft.request), *finding.first);
-  return absl::StrFormat("row %d, column %d: the reference has %.9g, the device %.9g", finding.first->row,
-                         finding.first->column, values.reference, values.device);
-}
-
-Json ReportJson(const VerifyOptions& options, const VerifyReport& report, const std::string& bundle) {
-  Json json;
-  json["device"] = options.device;
-  json["ref_device"] = options.ref_device;
-  json["seed"] = options.seed;
-  json["waves"] = report.waves;
-  json["compared"] = report.compared;
-  json["exact"] = report.exact;
-  json["not_compared"] = report.not_compared;
-  json["mismatches"] = report.mismatches;
-  json["worst_rel_error"] = Json::object();
-  json["tolerance"] = Json::object();
-  for (const auto& [dtype, error] : report.errors) {
-    json["worst_rel_error"][dtype] = error.worst;
-    json["tolerance"][dtype] = error.tolerance;
-  }
-  json["swaps"] = report.swaps;
-  json["swaps_refused"] = report.swaps_refused;
-  json["seconds"] = report.seconds;
-  if (options.region) json["region"] = FormatMatrixRect(*options.region);
-  if (report.first_mismatch) {
-    const VerifyMismatch& mismatch = *report.first_mismatch;
-    Json first;
-    first["wave"] = mismatch.of.wave;
-    first["mismatch"] = mismatch.finding.mismatch;
-    if (mismatch.finding.first) {
-      first["row"] = mismatch.finding.first->row;
-      first["column"] = mismatch.finding.first->column;
-    }
-    json["first_mismatch"] = std::move(first);
-  }
-  if (!bundle.empty()) json["bundle"] = bundle;
-  return json;
-}
-
-void PrintReport(const VerifyOptions& options, const VerifyReport& report, std::ostream& out) {
-  const bool agrees = report.mismatches == 0 && report.compared != 0;
-  out << (agrees                   ? "verified "
-          : report.mismatches == 0 ? "NOT COMPARED "
-                                   : "WRONG ")
-      << options.device << " against " << options.ref_device << ": " << report.waves << " waves in "
-      << FormatSeconds(report.seconds) << ", " << report.compared << " compared, " << report.exact
-      << " of them bit-equal, " << report.mismatches << " wrong; seed " << options.seed << ", " << report.swaps
-      << " swaps of weights\n";
-  for (const auto& [dtype, error] : report.errors) {
-    out << absl::StreamFormat("  %-4s worst tile %.2g, allowed %.0e\n", dtype, error.worst, error.tolerance);
-  }
-  if (report.not_compared != 0) {
-    out << "  " << report.not_compared << " waves not compared: nothing of their C is in the region\n";
-  }
-  if (report.swaps_refused != 0) out << "  " << report.swaps_refused << " swaps refused by the daemon's policy\n";
-  out << std::flush;
-}
-
 // Says what was found; the exit status.
 int Conclude(const Context& context, const VerifyOptions& options, const VerifyReport& report,
              const std::string& bundle) {
@@ -237,7 +131,7 @@ int RunBundle(const Context& context, const Flags& flags) {
   options.device = flags.device.value_or(of->device);
   options.ref_device = flags.ref_device.value_or(of->ref_device);
   if (!options.region) options.region = of->region;
-  auto sides = Open(context, options, flags.lenient || of->lenient);
+  auto sides = OpenVerifySides(context, options, flags.lenient || of->lenient);
   if (!sides.ok()) return context.Fail(sides.status());
   options.device = NameOf(options.device, sides->device);
   options.ref_device = NameOf(options.ref_device, sides->reference);
@@ -245,7 +139,7 @@ int RunBundle(const Context& context, const Flags& flags) {
   if (!report.ok()) return context.Fail(report.status());
   const bool differs = report->mismatches != 0;
   if (context.json) {
-    Json json = ReportJson(options, *report, flags.bundle);
+    Json json = VerifyReportJson(options, *report, flags.bundle);
     json["reproduces"] = differs;
     PrintJson(json, context.out);
   } else if (differs || report->compared != 0) {
@@ -276,7 +170,7 @@ int RunVerify(const Context& context, const Flags& flags) {
     }
     options.wave = *std::move(draft);
   }
-  auto sides = Open(context, options, flags.lenient);
+  auto sides = OpenVerifySides(context, options, flags.lenient);
   if (!sides.ok()) return context.Fail(sides.status());
   options.device = NameOf(options.device, sides->device);
   options.ref_device = NameOf(options.ref_device, sides->reference);
@@ -299,9 +193,9 @@ int RunVerify(const Context& context, const Flags& flags) {
     }
   }
   if (context.json) {
-    PrintJson(ReportJson(options, *report, bundle), context.out);
+    PrintJson(VerifyReportJson(options, *report, bundle), context.out);
   } else {
-    PrintReport(options, *report, context.out);
+    PrintVerifyReport(options, *report, context.out);
   }
   return Conclude(context, options, *report, bundle);
 }
