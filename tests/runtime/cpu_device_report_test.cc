@@ -202,7 +202,7 @@ TEST_F(CpuDeviceTest, TilesThatRunAtOnceShareWhatTheyRead) {
 class CountedTest : public CpuDeviceTest {
  protected:
   // Of four threads, all waves shared.
-  std::unique_ptr<CpuDevice> Counted(kernels::CpuInfo cpu, Duration worth_sharing = Duration(0)) {
+  std::unique_ptr<CpuDevice> Counted(const kernels::CpuInfo& cpu, Duration worth_sharing = Duration(0)) {
     CpuOptions options;
     options.threads = 4;
     options.worth_sharing = worth_sharing;
