@@ -147,7 +147,8 @@ EffectiveSpec CpuDevice::Plan(const Wave& wave) const {
 Duration CpuDevice::RoughTime(const Wave& wave) const {
   constexpr int64_t kPanel = kernels::PackedWeights::kPanelWidth;
   const auto m = static_cast<double>(wave.grid.m);
-  const auto n = static_cast<double>((wave.grid.n + kPanel - 1) / kPanel * kPanel);
+  const int64_t panels = (wave.grid.n + kPanel - 1) / kPanel;
+  const auto n = static_cast<double>(panels * kPanel);
   const auto k = static_cast<double>(wave.k);
   const double weight_bytes = n * k * static_cast<double>(kernels::SizeOf(wave.dtype)) * (wave.w ? 4.0 : 1.0);
   const double seconds = std::max(2.0 * m * n * k / 100e9, weight_bytes / 10e9) + m * k * 1e-9 + m * n * 2e-9 +

@@ -23,7 +23,7 @@ class CpuScratch {
   class Loan {
    public:
     Loan(CpuScratch* owner, std::unique_ptr<T> item) : owner_(owner), item_(std::move(item)) {}
-    Loan(Loan&&) = default;
+    Loan(Loan&&) noexcept = default;
     Loan& operator=(Loan&&) = delete;
     ~Loan() {
       if (item_ != nullptr) owner_->Return(std::move(item_));
