@@ -41,6 +41,7 @@ class CudaDevice final : public Device {
   ~CudaDevice() override;
 
   const DeviceInfo& info() const override { return info_; }
+  absl::Status CheckServing() const override { return connection_->CheckServing(); }
   // What weights and operands may take of the device's memory.
   Bytes memory() const { return Bytes(connection_->info().pool_bytes); }
 

@@ -14,6 +14,7 @@
 #include "kernels/cache_counts.h"
 #include "kernels/dtype.h"
 #include "runtime/clock.h"
+#include "runtime/placement.h"
 #include "runtime/shared_cache.h"
 #include "runtime/tensor.h"
 #include "runtime/wave.h"
@@ -29,6 +30,8 @@ class WaveProgress {
   // never shows a state between the two. A status other than OK tells the device to stop here: the wave was
   // cancelled, or its deadline has passed. Both may be absent: then only that question is asked.
   virtual absl::Status Step(std::optional<int64_t> finished, std::optional<int64_t> started) = 0;
+  // Where the wave runs, told before its first step by what chooses between devices; the last call counts.
+  virtual void Placed(const Placement& /*placement*/) {}
 };
 
 struct DeviceInfo {
@@ -58,6 +61,12 @@ class Device {
   virtual ~Device() = default;
 
   virtual const DeviceInfo& info() const = 0;
+
+  // The devices that waves run on: this one, unless it stands for several. They live as long as this one does.
+  virtual std::vector<const DeviceInfo*> members() const { return {&info()}; }
+
+  // UNAVAILABLE with the reason while the device is out of service, in which every wave would fail.
+  virtual absl::Status CheckServing() const { return absl::OkStatus(); }
 
   // Makes a tensor resident. RESOURCE_EXHAUSTED when the budget or memory does not allow it; nothing is kept then.
   virtual absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) = 0;

@@ -29,7 +29,8 @@ absl::Status MayGoOn(const WaveJob& job, const Clock& clock, bool started) {
 // Moves the lease's clock and asks whether to go on.
 class LeaseProgress final : public WaveProgress {
  public:
-  LeaseProgress(const WaveJob& job, Lease& lease, const Clock& clock) : job_(job), lease_(lease), clock_(clock) {}
+  LeaseProgress(WaveJob& job, Lease& lease, const Clock& clock) : job_(job), lease_(lease), clock_(clock) {}
+  void Placed(const Placement& placement) override { job_.placement = placement; }
   absl::Status Step(std::optional<int64_t> finished, std::optional<int64_t> started) override {
     if (absl::Status status = MayGoOn(job_, clock_, /*started=*/true); !status.ok()) return status;
     if (finished || started) lease_.Step(finished, started);
@@ -37,7 +38,7 @@ class LeaseProgress final : public WaveProgress {
   }
 
  private:
-  const WaveJob& job_;
+  WaveJob& job_;
   Lease& lease_;
   const Clock& clock_;
 };
@@ -59,7 +60,8 @@ Lanes::Lanes(Device* device, std::unique_ptr<Prefetcher> prefetcher, int lanes, 
       observer_(observer),
       on_end_(std::move(on_end)),
       queue_(queue_waves, queue_bytes, lanes),
-      prefetcher_(std::move(prefetcher)) {
+      prefetcher_(std::move(prefetcher)),
+      samples_(device_->members().size()) {
   for (int i = 0; i < lanes; ++i) threads_.emplace_back([this] { LaneLoop(); });
   if (prefetcher_ != nullptr) threads_.emplace_back([this] { PrefetchLoop(); });
 }
@@ -67,6 +69,12 @@ Lanes::Lanes(Device* device, std::unique_ptr<Prefetcher> prefetcher, int lanes, 
 Lanes::~Lanes() {
   queue_.Close();
   for (std::thread& thread : threads_) thread.join();
+}
+
+SampleRecorder& Lanes::SamplesOf(const std::string& device) {
+  const auto members = device_->members();
+  const auto it = std::find_if(members.begin(), members.end(), [&](const auto* info) { return info->name == device; });
+  return samples_[it == members.end() ? 0 : static_cast<size_t>(it - members.begin())];
 }
 
 EffectiveSpec Lanes::Plan(const Wave& wave) const {
@@ -190,6 +198,7 @@ absl::StatusOr<WaveResult> Lanes::RunLeased(WaveJob& job) {
   result.timings.prefetch = job.prefetched - job.started;
   result.readings = report->readings;
   result.hardware_counts = report->hardware_counts;
+  result.placement = job.placement;
   if (job.needs_prefetch) {
     // Copies were outstanding from the first page asked for to the last one in.
     const double prefetch = Seconds(result.timings.prefetch);
@@ -205,8 +214,9 @@ void Lanes::Drop(const WaveJobPtr& job, const absl::Status& why) { Finish(job, w
 void Lanes::Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result) {
   clock_->CancelAlarm(job->deadline_alarm);
   queue_.Release(*job);
+  const std::string& device = job->placement ? job->placement->device : device_->members().front()->name;
   if (result.ok()) {
-    samples_.Record(result->readings, result->timings.compute);
+    SamplesOf(device).Record(result->readings, result->timings.compute);
   }
   if (job->needs_prefetch) {
     observer_->OnExtentPages("hit", job->pages.hit);
@@ -218,10 +228,12 @@ void Lanes::Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result) {
     if (pages > 0) observer_->OnExtentPages("no_source", pages);
   }
   observer_->OnWaveEnd({.model = job->model->name(),
-                        .device = device_->info().name,
+                        .device = device,
                         .outcome = OutcomeOf(result.status()),
                         .timings = result.ok() ? &result->timings : nullptr,
-                        .readings = result.ok() ? &result->readings : nullptr});
+                        .readings = result.ok() ? &result->readings : nullptr,
+                        .wave = &job->wave,
+                        .placement = job->placement ? &*job->placement : nullptr});
   on_end_(job);
   const WaveCallback done = std::move(job->done);
   done(job->wave, std::move(result));

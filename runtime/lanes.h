@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -38,7 +39,8 @@ class Lanes {
   const Prefetcher* prefetcher() const { return prefetcher_.get(); }
   // What would run.
   EffectiveSpec Plan(const Wave& wave) const;
-  const SampleRecorder& samples() const { return samples_; }
+  // Of the device's member with this index.
+  const SampleRecorder& samples(size_t member) const { return samples_[member]; }
   int count() const { return lanes_; }
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
@@ -59,6 +61,7 @@ class Lanes {
   void Prefetch(const WaveJobPtr& job);
   void RunStarted(const WaveJobPtr& job);
   absl::StatusOr<WaveResult> RunLeased(WaveJob& job);
+  SampleRecorder& SamplesOf(const std::string& device);
   void AddExtentsDowngrade(const Wave& wave, EffectiveSpec* effective) const;
   void Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result);
 
@@ -69,7 +72,7 @@ class Lanes {
   const std::function<void(const WaveJobPtr&)> on_end_;
   WaveQueue queue_;
   const std::unique_ptr<Prefetcher> prefetcher_;
-  SampleRecorder samples_;
+  std::vector<SampleRecorder> samples_;  // One for each of the device's members.
   std::atomic<int64_t> in_flight_{0};
   std::vector<std::thread> threads_;  // Last: they use all of the above.
 };

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
+#include "runtime/placement.h"
 #include "runtime/readings.h"
 #include "runtime/wave.h"
 
@@ -14,12 +15,29 @@ namespace bwrt::runtime {
 
 enum class WaveOutcome { kOk, kFailed, kCancelled, kDeadline };
 
+// "ok", "failed", "cancelled", "deadline".
+constexpr absl::string_view Name(WaveOutcome outcome) {
+  switch (outcome) {
+    case WaveOutcome::kOk:
+      return "ok";
+    case WaveOutcome::kFailed:
+      return "failed";
+    case WaveOutcome::kCancelled:
+      return "cancelled";
+    case WaveOutcome::kDeadline:
+      return "deadline";
+  }
+  return "unknown";
+}
+
 struct WaveEnd {
   absl::string_view model;
-  absl::string_view device;
+  absl::string_view device;  // That ran it, or would have.
   WaveOutcome outcome;
   const Timings* timings;    // Null when the wave ended without a result.
   const Readings* readings;  // As above.
+  const Wave* wave;
+  const Placement* placement;  // Null where there was no choice, or the wave did not come that far.
 };
 
 enum class SwapEnd { kCommitted, kRefused, kTimedOut, kCancelled, kBaseChanged, kFailed };

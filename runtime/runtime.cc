@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "runtime/error.h"
 #include "runtime/not_serving.h"
 #include "runtime/violations.h"
@@ -193,15 +194,22 @@ void Runtime::EndOne() {
 
 // ---------------------------------------------------------------------------------------------- telemetry
 
-std::vector<Runtime::DeviceView> Runtime::Devices() const { return {{&lanes_.device().info(), lanes_.count()}}; }
+std::vector<Runtime::DeviceView> Runtime::Devices() const {
+  std::vector<DeviceView> views;
+  for (const DeviceInfo* info : lanes_.device().members()) views.push_back({info, lanes_.count()});
+  return views;
+}
 
 absl::StatusOr<Runtime::DeviceSample> Runtime::GetSample(absl::string_view device) const {
-  const std::string& name = lanes_.device().info().name;
-  if (!device.empty() && device != name) {
-    return MakeError(absl::StatusCode::kNotFound, "DEVICE_NOT_FOUND",
-                     absl::StrCat("device=", Quoted(device), ": no such device; this daemon has ", name));
+  const auto members = lanes_.device().members();
+  std::vector<absl::string_view> names;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (device.empty() || device == members[i]->name) return DeviceSample{members[i]->name, lanes_.samples(i).Read()};
+    names.push_back(members[i]->name);
   }
-  return DeviceSample{name, lanes_.samples().Read()};
+  return MakeError(
+      absl::StatusCode::kNotFound, "DEVICE_NOT_FOUND",
+      absl::StrCat("device=", Quoted(device), ": no such device; this daemon has ", absl::StrJoin(names, ", ")));
 }
 
 Gauges Runtime::GetGauges() const {

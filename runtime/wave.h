@@ -16,6 +16,7 @@
 #include "kernels/matrix.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/placement.h"
 #include "runtime/readings.h"
 #include "runtime/swap_window.h"
 #include "runtime/tile_shape.h"
@@ -101,6 +102,7 @@ struct WaveResult {
   Timings timings;
   Readings readings;
   std::optional<kernels::CacheCounts> hardware_counts = {};
+  std::optional<Placement> placement = {};  // Where there was a choice.
 };
 
 }  // namespace bwrt::runtime

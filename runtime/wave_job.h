@@ -8,12 +8,14 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/lease.h"
 #include "runtime/model.h"
+#include "runtime/placement.h"
 #include "runtime/prefetcher.h"
 #include "runtime/wave.h"
 
@@ -38,6 +40,7 @@ struct WaveJob {
   Time prefetched;  // When its extents were in.
   absl::Status prefetch_status;
   PageCounts pages;
+  std::optional<Placement> placement;  // Where there was a choice.
   // The lane asks between tiles.
   std::atomic<bool> cancelled{false};
   // Set before the job is queued, cancelled by whoever ends it.

@@ -49,6 +49,11 @@ absl::StatusOr<runtime::TileWhitelist> LoadWhitelist(const std::string& path) {
   return whitelist;
 }
 
+// Beside the weights, in a file that the state directory leaves alone.
+std::string CalibrationPath(const std::string& state_dir) {
+  return state_dir.empty() ? std::string() : absl::StrCat(state_dir, "/calibration.json");
+}
+
 v1::Build BuildInfo(const std::string& cuda_plugin) {
   v1::Build build;
   build.set_version(kVersion);
@@ -128,8 +133,18 @@ absl::Status Daemon::StartRuntime() {
                                             .counters = counters,
                                             .clock = &clock_,
                                             .on_state = [this](const absl::Status& state) { OnDeviceState(state); },
-                                            .load_cuda = runtime::CudaPlugin::Load});
+                                            .load_cuda = runtime::CudaPlugin::Load,
+                                            .calibration_file = CalibrationPath(flags_.weights.state_dir)});
   if (!served.ok()) return served.status();
+  has_other_device_.store(served->has_other);
+  // A GPU that failed while it was measured is not served.
+  readiness_.SetDevice(true);
+  if (!flags_.waves.decision_log.empty()) {
+    auto decisions = DecisionLog::Open(flags_.waves.decision_log);
+    if (!decisions.ok()) return decisions.status();
+    decisions_ = *std::move(decisions);
+    runtime_metrics_.SetDecisionLog(decisions_.get());
+  }
   build_ = BuildInfo(served->cuda_plugin);
   device_choice_ = served->why;
   std::unique_ptr<runtime::Device> device = std::move(served->device);
@@ -193,9 +208,10 @@ void Daemon::OnDeviceState(const absl::Status& state) {
   } else {
     Log(LogLevel::kError, "device out of service",
         {{"error", std::string(state.message())},
-         {"next", flags_.waves.cuda.recreate ? "its context is made anew" : "restart bwrtd, or use --cuda-recreate"}});
+         {"next", flags_.waves.cuda.recreate ? "its context is made anew" : "restart bwrtd, or use --cuda-recreate"},
+         {"serving", has_other_device_.load()}});
   }
-  readiness_.SetDevice(state.ok());
+  readiness_.SetDevice(state.ok() || has_other_device_.load());
 }
 
 absl::Status Daemon::StartServer() {
@@ -306,6 +322,7 @@ void Daemon::Drain() {
   // was sent; this is its moment to read it.
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   StopServer();
+  if (decisions_ != nullptr) decisions_->Flush();
   Log(LogLevel::kInfo, "drained");
 }
 

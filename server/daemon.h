@@ -8,6 +8,7 @@
 #include <grpcpp/server.h>
 #include <prometheus/registry.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "runtime/state/posix_files.h"
 #include "runtime/state/state_store.h"
 #include "runtime/system_clock.h"
+#include "server/decision_log.h"
 #include "server/device_decorator.h"
 #include "server/flags.h"
 #include "server/grpc_metrics.h"
@@ -71,6 +73,8 @@ class Daemon {
 
   // From the bottom up; destroyed in reverse.
   Readiness readiness_;
+  std::atomic<bool> has_other_device_{false};  // Waves go on without the one that on_state tells of.
+  std::unique_ptr<DecisionLog> decisions_;
   const std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
   RuntimeMetrics runtime_metrics_{registry_.get()};
   runtime::SystemClock clock_;

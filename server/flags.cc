@@ -131,7 +131,8 @@ const FlagSpec kFlags[] = {
        return absl::OkStatus();
      }},
     {"device", "auto|cpu|cuda[:N]",
-     "cuda: the NVIDIA GPU with the number N, 0 without one; auto: cuda where it works, else cpu. Default: auto",
+     "cuda: the NVIDIA GPU with the number N, 0 without one; auto: each wave on the CPU or on GPU 0, whichever is "
+     "predicted to be faster, and on the CPU where no GPU works. Default: auto",
      [](const std::string& text, Flags* flags) { return SetDevice(text, &flags->waves); }},
     {"cuda-plugin", "PATH",
      "The libbwrt_cuda.so to load. Default: looked for beside bwrtd, in ../lib/bwrt and in ../runtime from there",
@@ -145,6 +146,9 @@ const FlagSpec kFlags[] = {
      "kept "
      "in memory. Default: out of service until a restart",
      [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.recreate); }},
+    {"decision-log", "FILE",
+     "With --device=auto and a GPU: append where each wave ran, and why, to FILE as lines of JSON",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->waves.decision_log); }},
     {"lanes", "N", "Waves a device runs at once. Default: 0, one for each processor, at most 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, kMaxLanes, &flags->waves.lanes); }},
     {"cpu-threads", "N",

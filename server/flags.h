@@ -43,6 +43,7 @@ struct Flags {
       uint64_t memory = 0;    // Bytes of the GPU's memory. 0: nine tenths of what is free.
       bool recreate = false;  // A context that is lost is made anew.
     } cuda;
+    std::string decision_log;  // Empty: none.
     uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.
     uint64_t cpu_threads = 0;  // 0: one for each processor, at most kMaxCpuThreads.
     bool lenient_shapes = false;

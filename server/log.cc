@@ -57,8 +57,9 @@ spdlog::logger*& Logger() {
   return logger;
 }
 
-// UTC, ISO 8601, microseconds.
-std::string Now() {
+}  // namespace
+
+std::string UtcNow() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
   const std::time_t seconds = us / 1'000'000;
@@ -67,6 +68,8 @@ std::string Now() {
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
                      utc.tm_hour, utc.tm_min, utc.tm_sec, us % 1'000'000);
 }
+
+namespace {
 
 std::string Cut(std::string_view text) {
   if (text.size() <= kMaxLogValueBytes) return std::string(text);
@@ -104,7 +107,7 @@ bool HasControls(std::string_view text) {
 }
 
 std::string TextLine(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
-  std::string line = Now();
+  std::string line = UtcNow();
   line += ' ';
   line += ToString(level);
   line += ' ';
@@ -126,7 +129,7 @@ std::string TextLine(LogLevel level, std::string_view message, std::initializer_
 
 std::string JsonLine(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) {
   Json line;
-  line["time"] = Now();
+  line["time"] = UtcNow();
   line["level"] = std::string(ToString(level));
   line["message"] = Cut(message);
   for (const LogField& field : fields) line[std::string(field.key)] = ToJson(field);

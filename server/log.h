@@ -56,6 +56,9 @@ bool LogEnabled(LogLevel level);
 
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
 
+// The time as the log writes it: UTC, ISO 8601, microseconds.
+std::string UtcNow();
+
 // "debug", "info", "warning" or "error".
 std::optional<LogLevel> ParseLogLevel(std::string_view name);
 std::string_view ToString(LogLevel level);

@@ -20,20 +20,6 @@ Histogram::BucketBoundaries PhaseBuckets() {
 
 std::string Text(absl::string_view s) { return std::string(s); }
 
-absl::string_view Name(runtime::WaveOutcome outcome) {
-  switch (outcome) {
-    case runtime::WaveOutcome::kOk:
-      return "ok";
-    case runtime::WaveOutcome::kFailed:
-      return "failed";
-    case runtime::WaveOutcome::kCancelled:
-      return "cancelled";
-    case runtime::WaveOutcome::kDeadline:
-      return "deadline";
-  }
-  return "unknown";
-}
-
 absl::string_view Name(runtime::SwapEnd end) {
   switch (end) {
     case runtime::SwapEnd::kCommitted:
@@ -99,7 +85,10 @@ RuntimeMetrics::RuntimeMetrics(prometheus::Registry* registry)
       swaps_(&CounterFamily(registry, "bwrt_swap_total", "Swaps that have ended."), {"model", "outcome"}),
       extent_pages_(&CounterFamily(registry, "bwrt_io_extent_pages_total",
                                    "Pages of io_extents; no_source: they only advanced the token clock."),
-                    {"outcome"}) {
+                    {"outcome"}),
+      placements_(&CounterFamily(registry, "bwrt_offload_decisions_total",
+                                 "Waves for which a device was chosen among several, by the device that ran them."),
+                  {"device", "reason"}) {
   auto& phases = HistogramFamily(registry, "bwrt_wave_phase_seconds", "Time of waves with a result, by phase.");
   const std::array<const char*, 4> names = {"queue", "prefetch", "compute", "copy"};
   for (size_t i = 0; i < names.size(); ++i) phases_[i] = &phases.Add({{"phase", names[i]}}, PhaseBuckets());
@@ -113,6 +102,10 @@ RuntimeMetrics::RuntimeMetrics(prometheus::Registry* registry)
 
 void RuntimeMetrics::OnWaveEnd(const runtime::WaveEnd& end) {
   waves_.Get({end.model, end.device, Name(end.outcome)}).Increment();
+  if (end.placement != nullptr) {
+    placements_.Get({end.placement->device, Name(end.placement->reason)}).Increment();
+    if (decisions_ != nullptr) decisions_->Write(end);
+  }
   if (end.timings == nullptr) return;
   const runtime::Timings& t = *end.timings;
   const std::array<runtime::Duration, 4> times = {t.queue, t.prefetch, t.compute, t.copy};

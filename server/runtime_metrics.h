@@ -22,12 +22,16 @@
 #include "runtime/mutex.h"
 #include "runtime/observer.h"
 #include "runtime/runtime.h"
+#include "server/decision_log.h"
 
 namespace bwrt::server {
 
 class RuntimeMetrics final : public runtime::RuntimeObserver {
  public:
   explicit RuntimeMetrics(prometheus::Registry* registry);
+
+  // Also written there: which device each wave ran on. Before the runtime begins; must outlive it.
+  void SetDecisionLog(DecisionLog* decisions) { decisions_ = decisions; }
 
   void OnWaveEnd(const runtime::WaveEnd& end) override;
   void OnWaveRejected(absl::string_view reason) override;
@@ -59,6 +63,8 @@ class RuntimeMetrics final : public runtime::RuntimeObserver {
   Cache rejections_;
   Cache swaps_;
   Cache extent_pages_;
+  Cache placements_;
+  DecisionLog* decisions_ = nullptr;
   std::array<prometheus::Histogram*, 4> phases_;  // queue, prefetch, compute, copy.
   prometheus::Histogram* swap_pause_;
   prometheus::Histogram* swap_wait_;

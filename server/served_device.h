@@ -25,6 +25,8 @@ struct ServedDevice {
   std::string cuda_plugin;  // What the CUDA plugin that was loaded was built with; empty: none was.
   // What the device has for weights; unset: as much as the process has memory.
   std::optional<runtime::Bytes> weight_memory{};
+  // Whether the daemon can go on when the device that on_state tells of is out of service.
+  bool has_other = false;
 };
 
 // What the choice works with; `clock` outlives the device.
@@ -37,8 +39,11 @@ struct DeviceSurroundings {
   std::function<void(const absl::Status&)> on_state;
   // CudaPlugin::Load but in tests.
   std::function<absl::StatusOr<const BwrtCudaTable*>(const std::string& path)> load_cuda;
+  // Where what was measured on the devices is kept; empty: nowhere.
+  std::string calibration_file;
 };
 
+// Blocks; with auto and a GPU that is new here, for the seconds that it takes to measure the devices.
 // UNAVAILABLE when a device was asked for by name that does not work: what is missing, and what mends it.
 absl::StatusOr<ServedDevice> ChooseDevice(const Flags::Waves& flags, DeviceSurroundings surroundings);
 

@@ -157,6 +157,20 @@ void EncodeTokens(const runtime::Wave& wave, v1::TokenPlan* out) {
   out->set_swap_end(wave.window.end);
 }
 
+void EncodePlacement(const runtime::Placement& placement, v1::Placement* out) {
+  out->set_device(placement.device);
+  const absl::string_view reason = runtime::Name(placement.reason);
+  out->set_reason(reason.data(), reason.size());
+  out->set_text(placement.text);
+  for (const runtime::Placement::Prediction& prediction : placement.predictions) {
+    v1::Placement::Prediction* to = out->add_predictions();
+    to->set_device(prediction.device);
+    if (prediction.time) to->set_seconds(runtime::Seconds(*prediction.time));
+    to->set_resident(prediction.resident);
+  }
+  out->set_threshold_seconds(runtime::Seconds(placement.threshold));
+}
+
 void EncodeResult(const runtime::Wave& wave, runtime::WaveResult&& result, v1::WaveResult* out) {
   out->set_c(std::move(result.c));
   out->set_model(wave.model);
@@ -175,6 +189,7 @@ void EncodeResult(const runtime::Wave& wave, runtime::WaveResult&& result, v1::W
     out->mutable_hardware_counts()->set_cache_reads(result.hardware_counts->reads);
     out->mutable_hardware_counts()->set_cache_misses(result.hardware_counts->misses);
   }
+  if (result.placement) EncodePlacement(*result.placement, out->mutable_placement());
 }
 
 }  // namespace bwrt::server

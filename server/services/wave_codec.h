@@ -22,6 +22,7 @@ void EncodeReadings(const runtime::Readings& readings, v1::Readings* out);
 // What ran, or would run.
 void EncodeEffective(const runtime::Wave& wave, const runtime::EffectiveSpec& effective, v1::EffectiveSpec* out);
 void EncodeTokens(const runtime::Wave& wave, v1::TokenPlan* out);
+void EncodePlacement(const runtime::Placement& placement, v1::Placement* out);
 // Moves C into `out`.
 void EncodeResult(const runtime::Wave& wave, runtime::WaveResult&& result, v1::WaveResult* out);
 

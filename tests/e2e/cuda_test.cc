@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tests/e2e/daemon_fixture.h"
 #include "tests/e2e/waves.h"
 
@@ -18,6 +20,7 @@ namespace bwrt::e2e {
 namespace {
 
 using ::testing::HasSubstr;
+using Json = nlohmann::json;
 using HealthResponse = grpc::health::v1::HealthCheckResponse;
 
 constexpr char kFakePlugin[] = "--cuda-plugin=tests/e2e/libbwrt_fake_cuda.so";
@@ -180,6 +183,117 @@ TEST_F(CudaTest, ALostDeviceDoesNotKeepADaemonFromDraining) {
   LoseTheDevice();
   ASSERT_FALSE(client().SubmitWave(MakeWave(128, 128, 64)).ok());
   EXPECT_EQ(StopDaemon(), 0);
+}
+
+// ---- both devices ----
+
+class AutoTest : public CudaTest {
+ protected:
+  // A daemon with both, on the same state directory each time.
+  void StartBoth() {
+    setenv("BWRT_FAKE_CUDA_LOSS", loss().c_str(), 1);
+    StartDaemon({"--device=auto", kFakePlugin, "--lanes=2", "--cpu-threads=1", "--state-dir=" + directory_ / "state",
+                 "--decision-log=" + decisions(), kMetrics});
+  }
+  // As if a GPU of 10 Tflop/s and a processor of 10 Gflop/s had been measured: the fake one computes on the host.
+  void MakeTheGpuFaster() {
+    Json calibration = Json::parse(ReadAll(directory_ / "state/calibration.json"));
+    ASSERT_EQ(calibration["devices"].size(), 2u);
+    for (auto& [device, costs] : calibration["devices"].items()) {
+      const double flop = absl::StartsWith(device, "cuda:0; Fake H200") ? 1e-13 : 1e-10;
+      costs = {{"fixed", 1e-6},
+               {"per_flop", {flop, flop, flop}},
+               {"per_weight_byte", 0},
+               {"per_operand_byte", 0},
+               {"per_load_byte", 0}};
+    }
+    WriteAll(directory_ / "state/calibration.json", calibration.dump());
+  }
+  std::vector<Json> Decisions() const {
+    std::vector<Json> lines;
+    for (const absl::string_view line : absl::StrSplit(ReadAll(decisions()), '\n', absl::SkipEmpty())) {
+      lines.push_back(Json::parse(std::string(line), nullptr, /*allow_exceptions=*/false));
+    }
+    return lines;
+  }
+  std::string decisions() const { return directory_ / "decisions"; }
+};
+
+TEST_F(AutoTest, EachWaveRunsWhereItIsPredictedToBeFaster) {
+  ASSERT_NO_FATAL_FAILURE(StartBoth());
+  auto caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  ASSERT_EQ(caps->devices_size(), 2);
+  EXPECT_EQ(caps->devices(0).name(), "cpu");
+  EXPECT_EQ(caps->devices(1).name(), "cuda:0");
+  EXPECT_THAT(caps->device_choice(), HasSubstr("cpu measured now, cuda:0 measured now"));
+  const v1::SubmitWaveRequest wave = MakeWave(512, 512, 512);
+  ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok());
+  // The fake GPU is a slow one.
+  auto result = client().SubmitWave(WithStored(wave, "w"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->effective().device(), "cpu");
+  EXPECT_EQ(result->placement().reason(), "not_faster");
+  EXPECT_TRUE(IsRight(wave, *result));
+  ASSERT_EQ(StopDaemon(), 0);
+
+  ASSERT_NO_FATAL_FAILURE(MakeTheGpuFaster());
+  ASSERT_NO_FATAL_FAILURE(StartBoth());
+  caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  EXPECT_THAT(caps->device_choice(), HasSubstr("cpu measured before, cuda:0 measured before"));
+  // Its weights came back from the state directory, onto both.
+  result = client().SubmitWave(WithStored(wave, "w"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->effective().device(), "cuda:0");
+  EXPECT_TRUE(IsRight(wave, *result));
+  const v1::Placement& placement = result->placement();
+  EXPECT_EQ(placement.device(), "cuda:0");
+  EXPECT_EQ(placement.reason(), "faster");
+  ASSERT_EQ(placement.predictions_size(), 2);
+  EXPECT_LT(placement.predictions(1).seconds(), placement.threshold_seconds());
+  EXPECT_GT(placement.predictions(0).seconds(), placement.threshold_seconds());
+  EXPECT_TRUE(placement.predictions(1).resident());
+  const auto small = client().SubmitWave(MakeWave(16, 128, 64));
+  ASSERT_TRUE(small.ok()) << small.status();
+  EXPECT_EQ(small->effective().device(), "cpu");
+  EXPECT_EQ(small->placement().reason(), "small_wave");
+
+  const Scrape metrics = GetMetrics();
+  EXPECT_EQ(metrics.Sum("bwrt_offload_decisions_total", {{"device", "cuda:0"}, {"reason", "faster"}}), 1);
+  EXPECT_EQ(metrics.Sum("bwrt_offload_decisions_total", {{"device", "cpu"}, {"reason", "small_wave"}}), 1);
+  EXPECT_EQ(metrics.Sum("bwrt_waves_total", {{"device", "cuda:0"}, {"outcome", "ok"}}), 1);
+  ASSERT_TRUE(WaitUntil([this] { return Decisions().size() == 3; }));
+  const std::vector<Json> lines = Decisions();
+  EXPECT_EQ(lines[0]["reason"], "not_faster");
+  EXPECT_EQ(lines[1]["device"], "cuda:0");
+  EXPECT_EQ(lines[1]["reason"], "faster");
+  EXPECT_EQ(lines[1]["m"], 512);
+  EXPECT_EQ(lines[1]["predicted"][1]["device"], "cuda:0");
+  EXPECT_EQ(lines[1]["predicted"][1]["seconds"], placement.predictions(1).seconds());
+  EXPECT_EQ(lines[1]["threshold_seconds"], placement.threshold_seconds());
+  EXPECT_EQ(lines[1]["outcome"], "ok");
+  EXPECT_EQ(lines[2]["reason"], "small_wave");
+}
+
+TEST_F(AutoTest, WithoutItsGpuItServesOnTheCpu) {
+  ASSERT_NO_FATAL_FAILURE(StartBoth());
+  ASSERT_EQ(StopDaemon(), 0);
+  ASSERT_NO_FATAL_FAILURE(MakeTheGpuFaster());
+  ASSERT_NO_FATAL_FAILURE(StartBoth());
+  const v1::SubmitWaveRequest wave = MakeWave(512, 512, 512);
+  ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok());
+  LoseTheDevice();
+  EXPECT_TRUE(Is(client().SubmitWave(WithStored(wave, "w")).status(), absl::StatusCode::kUnavailable, "DEVICE_LOST"));
+  const auto result = client().SubmitWave(WithStored(wave, "w"));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->effective().device(), "cpu");
+  EXPECT_EQ(result->placement().reason(), "out_of_service");
+  EXPECT_TRUE(IsRight(wave, *result));
+  ASSERT_TRUE(client().SetWeights(Publish(WeightOf(wave, "w"))).ok()) << "weights change all the same";
+  EXPECT_TRUE(IsHealthy());
+  EXPECT_EQ(StopDaemon(), 0);
+  EXPECT_THAT(log(), HasSubstr("device out of service"));
 }
 
 }  // namespace

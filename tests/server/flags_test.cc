@@ -179,6 +179,7 @@ TEST(FlagsTest, Durations) {
 TEST(FlagsTest, Files) {
   EXPECT_EQ(Good({"--ready-file=/tmp/r"}).process.ready_file, "/tmp/r");
   EXPECT_EQ(Good({"--tile-whitelist=/tmp/w"}).waves.tile_whitelist_file, "/tmp/w");
+  EXPECT_EQ(Good({"--decision-log=/tmp/d"}).waves.decision_log, "/tmp/d");
   EXPECT_EQ(Good({"--state-dir=/tmp/s"}).weights.state_dir, "/tmp/s");
   EXPECT_EQ(Good({"--weights-root=/tmp/r"}).weights.root, "/tmp/r");
 }
@@ -193,6 +194,7 @@ TEST(FlagsTest, HelpAndVersion) {
                            "--cuda-plugin",
                            "--cuda-memory",
                            "--cuda-recreate",
+                           "--decision-log",
                            "--flagfile",
                            "--ready-file",
                            "--version",

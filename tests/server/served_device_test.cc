@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 
 #include "runtime/system_clock.h"
@@ -11,7 +12,9 @@
 namespace bwrt::server {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ServedDeviceTest : public ::testing::Test {
  protected:
@@ -23,6 +26,7 @@ class ServedDeviceTest : public ::testing::Test {
     DeviceSurroundings surroundings;
     surroundings.cpu.last_level.bytes = 1234;
     surroundings.clock = &clock_;
+    surroundings.calibration_file = calibration_file_;
     surroundings.load_cuda = [this](const std::string& path) -> absl::StatusOr<const BwrtCudaTable*> {
       loaded_ = path;
       if (!load_status_.ok()) return load_status_;
@@ -35,6 +39,7 @@ class ServedDeviceTest : public ::testing::Test {
   runtime::FakeCudaTable fake_;
   absl::Status load_status_;
   std::string loaded_;
+  std::string calibration_file_;
 };
 
 TEST_F(ServedDeviceTest, TheCpuLoadsNothing) {
@@ -67,11 +72,35 @@ TEST_F(ServedDeviceTest, AGpuThatWasAskedForAndIsNotThere) {
             "--device=cuda: no driver: install one; --device=cpu or --device=auto serves without a GPU");
 }
 
-TEST_F(ServedDeviceTest, AutoTakesTheGpu) {
+TEST_F(ServedDeviceTest, AutoTakesBothAndMeasuresThemOnce) {
+  calibration_file_ = testing::TempDir() + "served_device_calibration.json";
+  std::remove(calibration_file_.c_str());
+  {
+    const auto served = Choose(DeviceChoice::kAuto);
+    ASSERT_TRUE(served.ok()) << served.status();
+    ASSERT_EQ(served->device->members().size(), 2u);
+    EXPECT_EQ(served->device->members()[0]->name, "cpu");
+    EXPECT_EQ(served->device->members()[1]->name, "cuda:0");
+    EXPECT_TRUE(served->has_other);
+    EXPECT_FALSE(served->weight_memory.has_value()) << "the host holds all weights";
+    EXPECT_EQ(served->cuda_plugin, "fake");
+    EXPECT_THAT(served->why, HasSubstr("cpu measured now, cuda:0 measured now"));
+  }
+  EXPECT_EQ(fake_.gpu().leftovers(), "") << "what was measured with is gone";
+  fake_.gpu().ClearLog();
+  const auto again = Choose(DeviceChoice::kAuto);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_THAT(again->why, HasSubstr("cpu measured before, cuda:0 measured before"));
+  EXPECT_THAT(fake_.gpu().log(), Not(Contains("run Matmul")));
+}
+
+TEST_F(ServedDeviceTest, AutoWithAGpuThatFailsWhenMeasured) {
+  fake_.gpu().FailNext("Record", BWRT_CUDA_DEVICE_LOST);
   const auto served = Choose(DeviceChoice::kAuto);
   ASSERT_TRUE(served.ok()) << served.status();
-  EXPECT_EQ(served->device->info().name, "cuda:0");
-  EXPECT_EQ(served->why, "--device=auto: there is a GPU");
+  EXPECT_EQ(served->device->info().name, "cpu");
+  EXPECT_FALSE(served->has_other);
+  EXPECT_THAT(served->why, HasSubstr("Record failed as asked"));
 }
 
 TEST_F(ServedDeviceTest, AutoWithoutAGpuSaysWhatIsMissingAndWhatWasLoaded) {

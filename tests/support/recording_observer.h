@@ -23,6 +23,7 @@ class RecordingObserver final : public RuntimeObserver {
     WaveOutcome outcome;
     std::optional<Timings> timings;
     std::optional<Readings> readings;
+    std::optional<Placement> placement{};
   };
   struct SwapEnded {
     std::string model;
@@ -38,6 +39,7 @@ class RecordingObserver final : public RuntimeObserver {
     WaveEnded ended{std::string(end.model), std::string(end.device), end.outcome, {}, {}};
     if (end.timings != nullptr) ended.timings = *end.timings;
     if (end.readings != nullptr) ended.readings = *end.readings;
+    if (end.placement != nullptr) ended.placement = *end.placement;
     MutexLock lock(mu_);
     waves_.push_back(std::move(ended));
   }
