@@ -57,6 +57,7 @@ absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create(const BwrtCudaTab
   abi.size = sizeof(abi);
   abi.ordinal = options.ordinal;
   abi.memory_limit = options.memory_limit.value();
+  abi.graphs = options.graphs;
   auto connection = CudaConnection::Open(table, abi);
   if (!connection.ok()) return connection.status();
   return std::unique_ptr<CudaDevice>(new CudaDevice(*std::move(connection), std::move(options)));

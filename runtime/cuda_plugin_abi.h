@@ -66,6 +66,8 @@ typedef struct BwrtCudaOptions {
   uint32_t size;
   int32_t ordinal;      /* Which GPU, from 0, as CUDA counts. */
   int64_t memory_limit; /* Bytes of device memory for weights and operands. 0: nine tenths of what is free now. */
+  int32_t graphs;       /* Kept by each lane, for waves that come again; 0: kernels are queued one by one. */
+  int32_t unused;
 } BwrtCudaOptions;
 
 typedef struct BwrtCudaInfo {

@@ -141,6 +141,10 @@ const FlagSpec kFlags[] = {
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, true, &flags->waves.cuda.memory);
      }},
+    {"cuda-graphs", "N",
+     "Waves that come again are replayed as CUDA graphs; each lane keeps so many. 0: kernels are queued one by one. "
+     "Default: 256",
+     [](const std::string& text, Flags* flags) { return SetCount(text, 0, 100'000, &flags->waves.cuda.graphs); }},
     {"cuda-recreate", nullptr,
      "After an error that loses the GPU's context, make a new one and upload the weights again, of which a copy is "
      "kept "

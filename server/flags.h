@@ -41,6 +41,7 @@ struct Flags {
       int ordinal = 0;        // Of the GPU, as CUDA counts.
       std::string plugin;     // Path; empty: it is looked for (runtime/cuda_plugin.h).
       uint64_t memory = 0;    // Bytes of the GPU's memory. 0: nine tenths of what is free.
+      uint64_t graphs = 256;  // That each lane keeps. 0: kernels are queued one by one.
       bool recreate = false;  // A context that is lost is made anew.
     } cuda;
     std::string decision_log;  // Empty: none.

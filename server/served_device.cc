@@ -33,6 +33,7 @@ absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const Dev
   runtime::CudaOptions options;
   options.ordinal = flags.ordinal;
   options.memory_limit = runtime::Bytes(static_cast<int64_t>(flags.memory));
+  options.graphs = static_cast<int>(flags.graphs);
   options.recreate = flags.recreate;
   options.on_state = surroundings.on_state;
   auto device = runtime::CudaDevice::Create(*table, std::move(options));

@@ -20,6 +20,7 @@ namespace bwrt::cuda {
 using DevicePtr = std::byte*;  // Not to be followed here.
 using Stream = struct StreamTag*;
 using Event = struct EventTag*;
+using Graph = struct GraphTag*;  // Executable.
 
 class CudaDriver {
  public:
@@ -54,6 +55,16 @@ class CudaDriver {
   virtual CudaStatus Elapsed(Event begin, Event end, int64_t* ns) = 0;
 
   virtual CudaStatus LaunchPlain(const kernels::PlainGemm& gemm, Stream stream) = 0;
+  // From here on what this thread queues on the stream is kept for a graph instead of being run.
+  virtual CudaStatus BeginCapture(Stream stream) = 0;
+  // Ends that, also where it fails. What was queued is then in *graph: put into the one that is there where its shape
+  // is the same, else a new one takes its place; null there makes one. On an error *graph may have become null. With
+  // `graph` null what was queued is thrown away.
+  virtual CudaStatus EndCapture(Stream stream, Graph* graph) = 0;
+  virtual CudaStatus LaunchGraph(Graph graph, Stream stream) = 0;
+  // Not while it runs.
+  virtual CudaStatus DestroyGraph(Graph graph) = 0;
+
   // Null in *to where cuBLASLt has nothing for the problem.
   virtual CudaStatus CreateMatmul(const LtProblem& problem, std::unique_ptr<LtMatmul>* to) = 0;
 };

@@ -90,7 +90,7 @@ CudaStatus CudaEngine::Open() {
   info_.size = sizeof(info_);
   info_.pool_bytes = limit;
   pool_ = std::make_unique<CudaPool>(driver_.get(), limit);
-  lanes_ = std::make_unique<CudaLanes>(driver_.get(), pool_.get(), options_.lane_piece);
+  lanes_ = std::make_unique<CudaLanes>(driver_.get(), pool_.get(), options_.lane_piece, options_.graphs);
   return {};
 }
 
@@ -181,7 +181,10 @@ CudaStatus CudaEngine::Allocate(int64_t bytes, CudaMemory* to) {
 void CudaEngine::Free(const CudaMemory& memory) {
   // Under the lock, so that no Recreate comes in between. The pool only notes it.
   runtime::MutexLock lock(mu_);
-  if (memory.context == context_.load(std::memory_order_acquire)) pool_->Free(memory.at, memory.bytes);
+  if (memory.context != context_.load(std::memory_order_acquire)) return;
+  // First: what comes to lie there next must not be taken for it.
+  lanes_->Forget(memory.at, memory.bytes);
+  pool_->Free(memory.at, memory.bytes);
 }
 
 CudaStatus CudaEngine::Upload(const CudaMemory& memory, int64_t offset, const std::byte* from, int64_t bytes) {
@@ -230,6 +233,8 @@ CudaStatus CudaEngine::Run(const BwrtCudaWave& wave, const CudaMemory* w, const 
   } catch (...) {
     // No memory on the host; what was queued still has to come to its end.
     (void)Note(Settle(lane->stream(), {BWRT_CUDA_OUT_OF_HOST_MEMORY, ""})).ok();
+    lane.reset();
+    lanes_->GiveBack(nullptr);
     throw;
   }
   lanes_->GiveBack(std::move(lane));

@@ -6,7 +6,8 @@
 //    and if that can't be done the device counts as lost.
 // 2. The first sticky error loses the device: from then on calls answer DEVICE_LOST without touching the driver, until
 //    Recreate. Recreate runs alone.
-// 3. Buffers of an earlier context are refused, and freed without touching the driver.
+// 3. A graph is replayed only for a wave with the same pointers, and never once the weights it reads were freed.
+// 4. Buffers of an earlier context are refused, and freed without touching the driver.
 #ifndef BWRT_RUNTIME_CUDA_CUDA_ENGINE_H_
 #define BWRT_RUNTIME_CUDA_CUDA_ENGINE_H_
 
@@ -31,6 +32,7 @@ struct CudaEngineOptions {
   int64_t upload_piece = int64_t{16} << 20;  // Of weights.
   int64_t read_piece = int64_t{1} << 20;
   size_t plans = 4096;
+  size_t graphs = 256;  // Of each lane; 0: kernels are queued one by one.
 };
 
 struct CudaMemory {

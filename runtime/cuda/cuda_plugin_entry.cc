@@ -15,7 +15,7 @@ constexpr char kBuild[] = "CUDA toolkit " BWRT_CUDA_TOOLKIT ", for sm_90a and sm
 
 int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
   using bwrt::cuda::CudaStatus;
-  if (options->size < sizeof(BwrtCudaOptions)) {
+  if (options->size < sizeof(BwrtCudaOptions) || options->graphs < 0) {
     return bwrt::cuda::Answer(CudaStatus(BWRT_CUDA_INVALID, "the options are of another version"), error);
   }
   std::unique_ptr<bwrt::cuda::CudaDriver> driver;
@@ -28,6 +28,7 @@ int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaEr
   }
   bwrt::cuda::CudaEngineOptions engine;
   engine.memory_limit = options->memory_limit;
+  engine.graphs = static_cast<size_t>(options->graphs);
   return bwrt::cuda::OpenEngine(std::move(driver), engine, device, error);
 }
 

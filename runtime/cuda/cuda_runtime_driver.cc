@@ -219,6 +219,26 @@ class RuntimeDriver final : public CudaDriver {
     const int error = kernels::LaunchPlainGemm(gemm, multiprocessors_, stream);
     return error == cudaSuccess ? CudaStatus() : Failed("the plain GEMM kernel", static_cast<cudaError_t>(error));
   }
+  CudaStatus BeginCapture(Stream stream) override {
+    // What other threads do meanwhile, such as allocating, does not concern it.
+    BWRT_CUDA_CALL(cudaStreamBeginCapture(Of(stream), cudaStreamCaptureModeThreadLocal));
+    return {};
+  }
+  CudaStatus EndCapture(Stream stream, Graph* graph) override {
+    cudaGraph_t captured = nullptr;
+    BWRT_CUDA_CALL(cudaStreamEndCapture(Of(stream), &captured));
+    CudaStatus status = graph == nullptr ? CudaStatus() : Instantiate(captured, graph);
+    (void)cudaGraphDestroy(captured);
+    return status;
+  }
+  CudaStatus LaunchGraph(Graph graph, Stream stream) override {
+    BWRT_CUDA_CALL(cudaGraphLaunch(Of(graph), Of(stream)));
+    return {};
+  }
+  CudaStatus DestroyGraph(Graph graph) override {
+    BWRT_CUDA_CALL(cudaGraphExecDestroy(Of(graph)));
+    return {};
+  }
   CudaStatus CreateMatmul(const LtProblem& problem, std::unique_ptr<LtMatmul>* to) override {
     return lt_.CreateMatmul(problem, to);
   }
@@ -226,6 +246,23 @@ class RuntimeDriver final : public CudaDriver {
  private:
   static cudaStream_t Of(Stream stream) { return reinterpret_cast<cudaStream_t>(stream); }
   static cudaEvent_t Of(Event event) { return reinterpret_cast<cudaEvent_t>(event); }
+  static cudaGraphExec_t Of(Graph graph) { return reinterpret_cast<cudaGraphExec_t>(graph); }
+
+  static CudaStatus Instantiate(cudaGraph_t captured, Graph* graph) {
+    if (*graph != nullptr) {
+      cudaGraphExecUpdateResultInfo info;
+      const cudaError_t error = cudaGraphExecUpdate(Of(*graph), captured, &info);
+      if (error == cudaSuccess) return {};
+      if (error != cudaErrorGraphExecUpdateFailure) return Failed("cudaGraphExecUpdate", error);
+      // Another kernel, say. That is no error.
+      (void)cudaGetLastError();
+      (void)cudaGraphExecDestroy(Of(std::exchange(*graph, nullptr)));
+    }
+    cudaGraphExec_t made = nullptr;
+    BWRT_CUDA_CALL(cudaGraphInstantiate(&made, captured, 0));
+    *graph = reinterpret_cast<Graph>(made);
+    return {};
+  }
 
   static CudaStatus Failed(const char* call, cudaError_t error) {
     // Takes the error away, so that it is not met again by a call that has nothing to do with it; a sticky one stays.

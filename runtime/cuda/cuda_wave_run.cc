@@ -116,16 +116,15 @@ CudaStatus CudaWaveRun::SendOperands() {
 }
 
 CudaStatus CudaWaveRun::SendTiles() {
-  if (wave_->tiles != nullptr) {
-    const auto copy = [this](int64_t offset, int64_t bytes, std::byte* to) {
-      std::memcpy(to, reinterpret_cast<const std::byte*>(wave_->tiles) + offset, static_cast<size_t>(bytes));
-    };
-    const int64_t bytes = wave_->tile_count * int64_t{sizeof(uint32_t)};
-    if (CudaStatus status = lane_->transfer().ToDevice(base_ + layout_.tiles, bytes, copy, lane_->stream());
-        !status.ok()) {
-      return status;
-    }
-  }
+  if (wave_->tiles == nullptr) return {};
+  const auto copy = [this](int64_t offset, int64_t bytes, std::byte* to) {
+    std::memcpy(to, reinterpret_cast<const std::byte*>(wave_->tiles) + offset, static_cast<size_t>(bytes));
+  };
+  const int64_t bytes = wave_->tile_count * int64_t{sizeof(uint32_t)};
+  return lane_->transfer().ToDevice(base_ + layout_.tiles, bytes, copy, lane_->stream());
+}
+
+CudaStatus CudaWaveRun::ClearTickets() {
   return driver_->Clear(base_ + layout_.tickets, launches_ * kTicketBytes, lane_->stream());
 }
 
@@ -159,7 +158,25 @@ CudaStatus CudaWaveRun::RunMatmul() {
   arguments.bias = wave_->bias == nullptr ? nullptr : base_ + layout_.bias;
   arguments.workspace = base_ + layout_.workspace;
   arguments.workspace_bytes = plan_->algorithm.workspace;
-  return plan_->matmul->Run(plan_->algorithm, arguments, lane_->stream());
+  GraphArguments all;
+  all.Add(arguments.alpha).Add(arguments.beta).Add(arguments.a).Add(arguments.b).Add(arguments.c).Add(arguments.bias);
+  all.Add(arguments.workspace).Add(arguments.workspace_bytes);
+  for (const uint64_t word : plan_->algorithm.opaque) all.Add(word);
+  return lane_->graphs().Run(lane_->stream(), key_, w_, all,
+                             [&] { return plan_->matmul->Run(plan_->algorithm, arguments, lane_->stream()); });
+}
+
+CudaStatus CudaWaveRun::RunPlainAtOnce(const kernels::PlainGemm& gemm) {
+  if (CudaStatus status = Step(0, gemm.count); !status.ok()) return status;
+  GraphArguments all;
+  all.Add(gemm.m).Add(gemm.n).Add(gemm.k).Add(gemm.a).Add(gemm.lda).Add(gemm.w).Add(gemm.ldw).Add(gemm.w_transposed);
+  all.Add(gemm.c).Add(gemm.ldc).Add(gemm.dtype).Add(gemm.c_dtype).Add(gemm.activation).Add(gemm.alpha).Add(gemm.beta);
+  all.Add(gemm.bias).Add(gemm.bm).Add(gemm.bn).Add(gemm.tiles).Add(gemm.grid_cols).Add(gemm.first).Add(gemm.count);
+  all.Add(gemm.ticket);
+  return lane_->graphs().Run(lane_->stream(), key_, w_, all, [&] {
+    if (CudaStatus status = ClearTickets(); !status.ok()) return status;
+    return driver_->LaunchPlain(gemm, lane_->stream());
+  });
 }
 
 CudaStatus CudaWaveRun::RunPlain() {
@@ -185,6 +202,13 @@ CudaStatus CudaWaveRun::RunPlain() {
   if (wave_->tiles != nullptr) gemm.tiles = reinterpret_cast<const uint32_t*>(base_ + layout_.tiles);
   // Without a table DROP leaves the whole tiles, which are a grid too.
   gemm.grid_cols = wave_->tails == BWRT_CUDA_DROP ? wave_->n / wave_->bn : CeilDiv(wave_->n, wave_->bn);
+  if (launches_ == 1) {
+    gemm.first = 0;
+    gemm.count = wave_->tile_count;
+    gemm.ticket = reinterpret_cast<unsigned long long*>(base_ + layout_.tickets);
+    return RunPlainAtOnce(gemm);
+  }
+  if (CudaStatus status = ClearTickets(); !status.ok()) return status;
   int64_t finished = 0;
   // One launch runs while the next is queued behind it.
   for (int64_t launch = 0; launch < launches_; ++launch) {

@@ -47,6 +47,8 @@ class CudaWaveRun {
   CudaStatus Compute();
   CudaStatus RunMatmul();
   CudaStatus RunPlain();
+  CudaStatus RunPlainAtOnce(const kernels::PlainGemm& gemm);
+  CudaStatus ClearTickets();
   CudaStatus Step(int64_t finished, int64_t started) const;
 
   CudaDriver* const driver_;

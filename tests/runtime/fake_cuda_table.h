@@ -30,6 +30,7 @@ class FakeCudaTable {
     if (!current_->open_status_.ok()) return cuda::Answer(current_->open_status_, error);
     cuda::CudaEngineOptions engine;
     engine.memory_limit = options->memory_limit;
+    engine.graphs = static_cast<size_t>(options->graphs);
     engine.lane_piece = 1024;  // Small, so that copies take several.
     engine.upload_piece = 4096;
     engine.read_piece = 512;

@@ -111,6 +111,7 @@ TEST(FlagsTest, Choices) {
   EXPECT_FALSE(Good({}).waves.cuda.recreate);
   EXPECT_EQ(Good({"--cuda-plugin=/opt/x.so"}).waves.cuda.plugin, "/opt/x.so");
   EXPECT_TRUE(Good({"--cuda-recreate"}).waves.cuda.recreate);
+  EXPECT_EQ(Good({"--cuda-graphs=0"}).waves.cuda.graphs, 0u);
   EXPECT_EQ(Good({"--cuda-memory=2G"}).waves.cuda.memory, uint64_t{2} << 30);
   EXPECT_TRUE(Good({"--shape-check=lenient"}).waves.lenient_shapes);
   EXPECT_FALSE(Good({"--shape-check=strict"}).waves.lenient_shapes);
@@ -193,6 +194,7 @@ TEST(FlagsTest, HelpAndVersion) {
                            "--device",
                            "--cuda-plugin",
                            "--cuda-memory",
+                           "--cuda-graphs",
                            "--cuda-recreate",
                            "--decision-log",
                            "--flagfile",

@@ -71,9 +71,15 @@ class CudaEngineTest : public ::testing::Test {
     }
     if (status.ok()) {
       stored.UseBuffer();
-      status = Run(stored, &memory);
-      if (status.ok()) {
-        EXPECT_TRUE(stored.Right());
+      // Queued, captured, replayed, updated.
+      for (const float alpha : {1.0f, 1.0f, 1.0f, 2.0f}) {
+        if (!status.ok()) break;
+        stored.Forget();
+        stored.abi.alpha = alpha;
+        status = Run(stored, &memory);
+        if (status.ok()) {
+          EXPECT_TRUE(stored.Right());
+        }
       }
     }
     if (status.ok()) {

@@ -50,6 +50,12 @@ class EngineWave {
   // An activation that cuBLASLt does not have.
   void UsePlain() { abi.activation = BWRT_CUDA_SILU; }
   const std::vector<float>& w() const { return w_; }
+  // Other weights, of whole numbers too.
+  void DrawW(int seed) {
+    for (size_t i = 0; i < w_.size(); ++i) {
+      w_[i] = static_cast<float>(static_cast<int>((i * 5 + static_cast<size_t>(seed) * 3) % 13) - 6);
+    }
+  }
 
   // The first element of the result, for waves with the identity; silu is checked elsewhere.
   bool Right() const {
@@ -60,6 +66,7 @@ class EngineWave {
           sum += static_cast<double>(a_[static_cast<size_t>(i * abi.k + x)]) *
                  static_cast<double>(w_[static_cast<size_t>(x * abi.n + j)]);
         }
+        sum *= static_cast<double>(abi.alpha);
         if (abi.activation == BWRT_CUDA_SILU) sum = sum / (1 + __builtin_exp(-sum));
         const double got = static_cast<double>(c_[static_cast<size_t>(i * abi.n + j)]);
         if (!(__builtin_fabs(got - sum) <= 1e-4 * (1 + __builtin_fabs(sum)))) return false;

@@ -52,6 +52,7 @@ void FakeGpu::DropAll() {
   pinned_.clear();
   streams_.clear();
   events_.clear();
+  graphs_.clear();
 }
 
 void FakeGpu::FailCall(int64_t number, BwrtCudaCode code) {
@@ -105,6 +106,7 @@ std::string FakeGpu::leftovers() const {
   add("pinned memory", static_cast<int64_t>(pinned_.size()));
   add("streams", static_cast<int64_t>(streams_.size()));
   add("events", static_cast<int64_t>(events_.size()));
+  add("graphs", static_cast<int64_t>(graphs_.size()));
   add("matmuls", matmuls_);
   return left;
 }
@@ -131,7 +133,11 @@ void FakeGpu::Push(Stream stream, Operation operation) {
     violations_.push_back(operation.name + " on a stream that is not there");
     return;
   }
-  at->second.waiting.push_back(std::move(operation));
+  if (at->second.capturing) {
+    at->second.captured.push_back(std::move(operation));
+  } else {
+    at->second.waiting.push_back(std::move(operation));
+  }
 }
 
 void FakeGpu::RunUntil(Stream stream, int64_t position) {
@@ -301,6 +307,7 @@ CudaStatus FakeCudaDriver::Record(Event event, Stream stream) {
     gpu_->violations_.emplace_back("Record of what is no event, or on no stream");
     return {};
   }
+  if (at->second.capturing) gpu_->violations_.emplace_back("Record while a graph is captured");
   recorded->second = {stream, at->second.done + static_cast<int64_t>(at->second.waiting.size())};
   return {};
 }
@@ -316,6 +323,9 @@ CudaStatus FakeCudaDriver::Synchronize(Event event) {
 }
 CudaStatus FakeCudaDriver::SynchronizeStream(Stream stream) {
   FAKE_CALL("SynchronizeStream");
+  if (const auto at = gpu_->streams_.find(stream); at != gpu_->streams_.end() && at->second.capturing) {
+    gpu_->violations_.emplace_back("SynchronizeStream while a graph is captured");
+  }
   gpu_->RunUntil(stream, std::numeric_limits<int64_t>::max());
   return {};
 }
@@ -349,6 +359,49 @@ CudaStatus FakeCudaDriver::LaunchPlain(const kernels::PlainGemm& g, Stream strea
                         ComputePlain(g);
                       }});
   return {};
+}
+
+CudaStatus FakeCudaDriver::BeginCapture(Stream stream) {
+  FAKE_CALL("BeginCapture");
+  FakeGpu::Queue& queue = gpu_->streams_[stream];
+  if (queue.capturing) gpu_->violations_.emplace_back("BeginCapture while a graph is captured");
+  queue.capturing = true;
+  return {};
+}
+CudaStatus FakeCudaDriver::EndCapture(Stream stream, Graph* graph) {
+  runtime::MutexLock lock(gpu_->mu_);
+  FakeGpu::Queue& queue = gpu_->streams_[stream];
+  if (!queue.capturing && !gpu_->lost_) gpu_->violations_.emplace_back("EndCapture without a beginning");
+  queue.capturing = false;
+  std::vector<FakeGpu::Operation> captured = std::exchange(queue.captured, {});
+  const char* const call = graph == nullptr    ? "EndCapture away"
+                           : *graph == nullptr ? "EndCapture"
+                                               : "EndCapture update";
+  if (CudaStatus status = gpu_->Count(call); !status.ok()) return status;
+  if (graph == nullptr) return {};
+  if (*graph == nullptr) *graph = reinterpret_cast<Graph>(++gpu_->next_handle_);
+  gpu_->graphs_[*graph] = std::move(captured);
+  return {};
+}
+CudaStatus FakeCudaDriver::LaunchGraph(Graph graph, Stream stream) {
+  FAKE_CALL("LaunchGraph");
+  const auto at = gpu_->graphs_.find(graph);
+  if (at == gpu_->graphs_.end()) {
+    gpu_->violations_.emplace_back("LaunchGraph of what is no graph");
+    return {};
+  }
+  for (const FakeGpu::Operation& operation : at->second) {
+    for (const FakeGpu::Range& use : operation.uses) gpu_->CheckRange("LaunchGraph", use, true);
+    gpu_->Push(stream, operation);
+  }
+  return {};
+}
+CudaStatus FakeCudaDriver::DestroyGraph(Graph graph) {
+  runtime::MutexLock lock(gpu_->mu_);
+  if (gpu_->graphs_.erase(graph) == 0 && !gpu_->lost_) {
+    gpu_->violations_.emplace_back("DestroyGraph of what is no graph");
+  }
+  return gpu_->Count("DestroyGraph");
 }
 
 class FakeMatmul final : public LtMatmul {

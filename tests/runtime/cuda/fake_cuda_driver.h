@@ -82,6 +82,8 @@ class FakeGpu {
   struct Queue {
     std::deque<Operation> waiting;
     int64_t done = 0;
+    bool capturing = false;
+    std::vector<Operation> captured;
   };
 
   CudaStatus Count(const char* call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -105,6 +107,7 @@ class FakeGpu {
   std::map<const std::byte*, int64_t> pinned_ ABSL_GUARDED_BY(mu_);
   std::map<Stream, Queue> streams_ ABSL_GUARDED_BY(mu_);
   std::map<Event, Recorded> events_ ABSL_GUARDED_BY(mu_);
+  std::map<Graph, std::vector<Operation>> graphs_ ABSL_GUARDED_BY(mu_);
   int64_t next_handle_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t matmuls_ ABSL_GUARDED_BY(mu_) = 0;
 };
@@ -133,6 +136,10 @@ class FakeCudaDriver final : public CudaDriver {
   CudaStatus SynchronizeStream(Stream stream) override;
   CudaStatus Elapsed(Event begin, Event end, int64_t* ns) override;
   CudaStatus LaunchPlain(const kernels::PlainGemm& gemm, Stream stream) override;
+  CudaStatus BeginCapture(Stream stream) override;
+  CudaStatus EndCapture(Stream stream, Graph* graph) override;
+  CudaStatus LaunchGraph(Graph graph, Stream stream) override;
+  CudaStatus DestroyGraph(Graph graph) override;
   CudaStatus CreateMatmul(const LtProblem& problem, std::unique_ptr<LtMatmul>* to) override;
 
  private:
