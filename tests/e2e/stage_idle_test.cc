@@ -85,6 +85,8 @@ TEST_F(StageIdleTest, IdleStreamsKeepOthersFromStagingOnlyForSoLong) {
   ASSERT_NO_FATAL_FAILURE(Start({"--stage-idle-timeout=500ms"}));
   ASSERT_TRUE(weights().Begin(BeginOf("u", {Matrix("w", kTransfers)})).ok());
   const auto idle = OpenAll();
+  // On a busy machine the next stream might otherwise take the place of one of these.
+  EXPECT_TRUE(WaitUntil([&] { return weights().Get("u")->info().received_bytes() == kTransfers * kRowBytes; }));
   EXPECT_TRUE(WaitUntil([&] { return weights().Stage({ChunkOf("u", "w", 0, Rows(1, 1))}).ok(); }));
   for (const auto& open : idle) EXPECT_TRUE(Is(open->End(), StatusCode::kDeadlineExceeded, "STAGE_IDLE"));
 }
