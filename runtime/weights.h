@@ -50,7 +50,7 @@ namespace bwrt::runtime {
 
 struct WeightsOptions {
   SwapLineOptions swaps;
-  int keep_versions = 1;        // Beyond the current one, for Rollback.
+  int keep_versions = 1;  // Beyond the current one, for Rollback.
   StageLimit stage_limit = StageLimit::Auto();
   std::string state_directory;  // Of `state`; empty without one.
 };
