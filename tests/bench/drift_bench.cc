@@ -1,12 +1,16 @@
 #include "tests/bench/drift_bench.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "runtime/digest.h"
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/require.h"
+#include "tests/bench/samples.h"
 #include "tests/bench/stager.h"
 #include "tests/bench/wave_client.h"
 
@@ -19,11 +23,18 @@ constexpr int64_t kShardBytes = int64_t{256} << 10;
 constexpr int64_t kChunk = int64_t{64} << 10;
 constexpr int kTensors = 2;
 
+// What is resident at one moment depends on what is on its way: the median over the last tenth of the first `baseline`
+// swaps, and over as many at the end.
 double Ratio(const BenchDaemon& daemon, int baseline, int swaps, const std::function<void(int)>& swap) {
-  for (int i = 0; i < baseline; ++i) swap(i);
-  const int64_t before = daemon.ResidentBytes();
-  for (int i = baseline; i < swaps; ++i) swap(i);
-  return static_cast<double>(daemon.ResidentBytes()) / static_cast<double>(before);
+  std::vector<double> before;
+  std::vector<double> after;
+  const int sampled = std::max(1, baseline / 10);
+  for (int i = 0; i < swaps; ++i) {
+    swap(i);
+    if (i < baseline && i >= baseline - sampled) before.push_back(static_cast<double>(daemon.ResidentBytes()));
+    if (i >= swaps - sampled) after.push_back(static_cast<double>(daemon.ResidentBytes()));
+  }
+  return Median(std::move(after)) / Median(std::move(before));
 }
 
 }  // namespace

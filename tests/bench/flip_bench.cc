@@ -42,6 +42,7 @@ constexpr int kWarmUp = 20;
 constexpr int kShamEvery = 4;
 constexpr std::chrono::microseconds kBetweenIntervals(20);
 constexpr double kBetweenArrivalsUs = 10;
+constexpr int64_t kWarmUpWaves = 1000;
 constexpr size_t kPage = 4096;
 constexpr int kU8 = 6;
 
@@ -76,8 +77,13 @@ class WaveLoop {
   WaveLoop(const WaveLoop&) = delete;
   WaveLoop& operator=(const WaveLoop&) = delete;
 
-  // An interval: what happens between the first two is a flip, and between the last two the freeing.
-  void BeginFlip() { Enter(Phase::kFlip); }
+  // An interval: what happens between the first two is a flip, and between the last two the freeing. Waves have been
+  // running for a while then: what the first ones take is not the flip's doing.
+  void BeginFlip() {
+    Enter(Phase::kWarmUp);
+    AwaitWaves(kWarmUpWaves);
+    Enter(Phase::kFlip);
+  }
   void BeginFree() {
     AwaitWave();
     Enter(Phase::kFree);
@@ -96,7 +102,7 @@ class WaveLoop {
   }
 
  private:
-  enum class Phase { kIdle, kFlip, kFree };
+  enum class Phase { kIdle, kWarmUp, kFlip, kFree };
 
   // Returns when waves start as `phase` has them.
   void Enter(Phase phase) {
@@ -108,9 +114,10 @@ class WaveLoop {
     }
   }
   // One that starts from now on.
-  void AwaitWave() {
+  void AwaitWave() { AwaitWaves(2); }
+  void AwaitWaves(int64_t waves) {
     const int64_t begun = waves_.load();
-    while (waves_.load() < begun + 2) std::this_thread::yield();
+    while (waves_.load() < begun + waves) std::this_thread::yield();
   }
 
   void Run() {
@@ -120,6 +127,9 @@ class WaveLoop {
       switch (phase) {
         case Phase::kIdle:
           std::this_thread::sleep_for(kBetweenIntervals);
+          break;
+        case Phase::kWarmUp:
+          StartWave();
           break;
         case Phase::kFlip: {
           Delays& delays = delays_[interval_.load()];
