@@ -160,9 +160,10 @@ class WaveLoop {
       }
       const auto [begin, end] = StartWave();
       wave(end - begin);
-      // Those that came while this one was held up.
-      for (next += pause(random_); next < end; next += pause(random_)) {
+      next += pause(random_);
+      while (next < end) {  // Those that came while this one was held up.
         if (next > begin) wave(end - next);
+        next += pause(random_);
       }
     }
   }
