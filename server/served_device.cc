@@ -90,7 +90,7 @@ absl::StatusOr<ServedDevice> Combine(ServedDevice cpu, ServedDevice cuda, const 
 
 }  // namespace
 
-absl::StatusOr<ServedDevice> ChooseDevice(const Flags::Waves& flags, DeviceSurroundings surroundings) {
+absl::StatusOr<ServedDevice> ChooseDevice(const Flags::Waves& flags, const DeviceSurroundings& surroundings) {
   const auto serve = [](absl::StatusOr<ServedDevice> served, std::string why, std::string plugin) {
     if (!served.ok()) return served;
     if (served->why.empty()) served->why = std::move(why);

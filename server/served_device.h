@@ -45,7 +45,7 @@ struct DeviceSurroundings {
 
 // Blocks; with auto and a GPU that is new here, for the seconds that it takes to measure the devices.
 // UNAVAILABLE when a device was asked for by name that does not work: what is missing, and what mends it.
-absl::StatusOr<ServedDevice> ChooseDevice(const Flags::Waves& flags, DeviceSurroundings surroundings);
+absl::StatusOr<ServedDevice> ChooseDevice(const Flags::Waves& flags, const DeviceSurroundings& surroundings);
 
 }  // namespace bwrt::server
 

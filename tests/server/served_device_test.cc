@@ -32,7 +32,7 @@ class ServedDeviceTest : public ::testing::Test {
       if (!load_status_.ok()) return load_status_;
       return fake_.table();
     };
-    return ChooseDevice(flags, std::move(surroundings));
+    return ChooseDevice(flags, surroundings);
   }
 
   runtime::SystemClock clock_;
