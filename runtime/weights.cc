@@ -51,7 +51,7 @@ Weights::Weights(WeightsOptions options, Context context)
                 .observer = context_.observer,
                 .state = context_.state,
                 .state_directory = options_.state_directory}),
-      pacer_(options_.stage_limit, context_.clock, context_.busy),
+      pacer_(options_.stage_bandwidth, context_.clock, context_.busy),
       updates_({.limits = context_.limits,
                 .builder = &builder_,
                 .budget = &budget_,

@@ -50,8 +50,8 @@ namespace bwrt::runtime {
 
 struct WeightsOptions {
   SwapLineOptions swaps;
-  int keep_versions = 1;  // Beyond the current one, for Rollback.
-  StageLimit stage_limit = StageLimit::Auto();
+  int keep_versions = 1;        // Beyond the current one, for Rollback.
+  int64_t stage_bandwidth = 0;  // Bytes a second while waves run; 0: without limit.
   std::string state_directory;  // Of `state`; empty without one.
 };
 

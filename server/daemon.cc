@@ -165,7 +165,7 @@ absl::Status Daemon::StartRuntime() {
   options.weights.swaps.max_hold = flags_.weights.max_hold;
   options.weights.swaps.max_pause = flags_.weights.max_pause;
   options.weights.keep_versions = static_cast<int>(flags_.weights.keep_versions);
-  options.weights.stage_limit = flags_.weights.stage_limit;
+  options.weights.stage_bandwidth = static_cast<int64_t>(flags_.weights.stage_bandwidth);
   options.weights.state_directory = flags_.weights.state_dir;
   options.limits.max_message_bytes = static_cast<int64_t>(flags_.rpc.max_message_bytes);
   options.limits.max_models = static_cast<int64_t>(flags_.weights.max_models);

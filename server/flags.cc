@@ -215,16 +215,10 @@ const FlagSpec kFlags[] = {
      "Earlier versions of each model kept for a rollback: in the state directory, else in memory while there is room. "
      "Default: 1",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, 100, &flags->weights.keep_versions); }},
-    {"stage-bandwidth", "auto|BYTES",
-     "Weight bytes staged in a second while waves run; 0: without limit. Default: auto, a third of the best rate that "
-     "was reached while none ran",
+    {"stage-bandwidth", "BYTES",
+     "Weight bytes staged in a second while waves run, and for a moment afterwards. Default: 0, without limit",
      [](const std::string& text, Flags* flags) {
-       uint64_t rate = 0;
-       flags->weights.stage_limit = runtime::StageLimit::Auto();
-       if (text == "auto") return absl::OkStatus();
-       if (absl::Status status = SetBytes(text, kMiB, kMaxBytes, true, &rate); !status.ok()) return status;
-       flags->weights.stage_limit = runtime::StageLimit::BytesPerSecond(static_cast<int64_t>(rate));
-       return absl::OkStatus();
+       return SetBytes(text, kMiB, kMaxBytes, true, &flags->weights.stage_bandwidth);
      }},
     {"stage-idle-timeout", "DURATION",
      "Ends a StageWeights stream on which nothing has come for this long, so that idle ones keep nobody from staging; "

@@ -12,7 +12,6 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/page_source.h"
-#include "runtime/stage_pacer.h"
 #include "server/listen_address.h"
 #include "server/log.h"
 
@@ -61,10 +60,10 @@ struct Flags {
     bool allow_when_idle = true;
     std::chrono::milliseconds max_hold = std::chrono::seconds(10);  // 0: new waves are never held.
     std::chrono::milliseconds max_pause = std::chrono::seconds(5);
-    std::string state_dir;       // Empty: nothing outlives the process.
-    std::string root;            // Of LoadFile. Empty: it is refused.
-    uint64_t keep_versions = 1;  // Beyond the current one.
-    runtime::StageLimit stage_limit = runtime::StageLimit::Auto();
+    std::string state_dir;         // Empty: nothing outlives the process.
+    std::string root;              // Of LoadFile. Empty: it is refused.
+    uint64_t keep_versions = 1;    // Beyond the current one.
+    uint64_t stage_bandwidth = 0;  // Bytes a second while waves run. 0: without limit.
     std::chrono::milliseconds stage_idle_timeout = std::chrono::seconds(60);  // At least 1 ms.
   } weights;
 

@@ -15,15 +15,15 @@ using std::chrono::seconds;
 
 TEST(StagePacerTest, NobodyWaitsWithoutALimitOrWithoutWaves) {
   ManualClock clock;
-  StagePacer unlimited(StageLimit::BytesPerSecond(0), &clock, [] { return true; });
+  StagePacer unlimited(0, &clock, [] { return true; });
   for (int i = 0; i < 100; ++i) unlimited.Wait(int64_t{1} << 40);
-  StagePacer idle(StageLimit::BytesPerSecond(1), &clock, [] { return false; });
+  StagePacer idle(1, &clock, [] { return false; });
   for (int i = 0; i < 100; ++i) idle.Wait(int64_t{1} << 40);
 }
 
 TEST(StagePacerTest, WhileWavesRunABytesTimeIsWaitedFor) {
   ManualClock clock;
-  StagePacer pacer(StageLimit::BytesPerSecond(1000), &clock, [] { return true; });
+  StagePacer pacer(1000, &clock, [] { return true; });
   pacer.Wait(500);  // The first goes through, and has to be paid for by the next.
   std::atomic<bool> through{false};
   std::thread next([&] {
@@ -48,7 +48,7 @@ TEST(StagePacerTest, WhileWavesRunABytesTimeIsWaitedFor) {
 TEST(StagePacerTest, BetweenTwoWavesNothingIsMadeUpFor) {
   ManualClock clock;
   std::atomic<bool> busy{true};
-  StagePacer pacer(StageLimit::BytesPerSecond(1000), &clock, [&] { return busy.load(); });
+  StagePacer pacer(1000, &clock, [&] { return busy.load(); });
   pacer.Wait(500);
   busy = false;
   clock.Advance(StagePacer::kLinger / 2);
@@ -62,55 +62,9 @@ TEST(StagePacerTest, BetweenTwoWavesNothingIsMadeUpFor) {
   EXPECT_EQ(clock.alarms(), 0U);
 }
 
-TEST(StagePacerTest, AutoAllowsAShareOfTheBestUndisturbedRate) {
-  constexpr int64_t kPiece = StageLimit::kLearned / 4;
-  ManualClock clock;
-  std::atomic<bool> busy{true};
-  StagePacer pacer(StageLimit::Auto(), &clock, [&] { return busy.load(); });
-  for (int i = 0; i < 10; ++i) pacer.Wait(kPiece);  // Nothing is known yet.
-  EXPECT_EQ(clock.alarms(), 0U);
-
-  busy = false;
-  clock.Advance(seconds(1));
-  for (const auto piece_takes : {seconds(1), seconds(4), seconds(2)}) {
-    for (int i = 0; i < 5; ++i) {
-      pacer.Wait(kPiece);
-      clock.Advance(piece_takes);
-    }
-  }
-  // Of which one piece a second was the best.
-  busy = true;
-  pacer.Wait(kPiece);
-  std::atomic<bool> through{false};
-  std::thread next([&] {
-    pacer.Wait(kPiece);
-    through = true;
-  });
-  clock.AwaitAlarms(1);
-  clock.Advance(milliseconds(2999));
-  EXPECT_FALSE(through);
-  clock.Advance(milliseconds(2));
-  next.join();
-}
-
-TEST(StagePacerTest, AutoDoesNotCountTimeInWhichWavesRan) {
-  constexpr int64_t kPiece = StageLimit::kLearned / 4;
-  ManualClock clock;
-  std::atomic<bool> busy{false};
-  StagePacer pacer(StageLimit::Auto(), &clock, [&] { return busy.load(); });
-  for (int i = 0; i < 20; ++i) {
-    busy = i % 4 == 3;  // Never as much as is needed in one piece.
-    pacer.Wait(kPiece);
-    clock.Advance(seconds(1));
-  }
-  busy = true;
-  for (int i = 0; i < 3; ++i) pacer.Wait(kPiece);
-  EXPECT_EQ(clock.alarms(), 0U);
-}
-
 TEST(StagePacerTest, AStopLetsEverybodyGo) {
   ManualClock clock;
-  StagePacer pacer(StageLimit::BytesPerSecond(1), &clock, [] { return true; });
+  StagePacer pacer(1, &clock, [] { return true; });
   pacer.Wait(int64_t{1} << 30);
   std::thread waiting([&] { pacer.Wait(1); });
   clock.AwaitAlarms(1);

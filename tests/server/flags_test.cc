@@ -65,7 +65,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.weights.state_dir, "");
   EXPECT_EQ(flags.weights.root, "");
   EXPECT_EQ(flags.weights.keep_versions, 1u);
-  EXPECT_EQ(flags.weights.stage_limit.rate, std::nullopt);
+  EXPECT_EQ(flags.weights.stage_bandwidth, 0u);
   EXPECT_EQ(flags.weights.stage_idle_timeout, 60s);
   EXPECT_EQ(flags.process.grace_period, 30s);
   EXPECT_EQ(flags.process.ready_file, "");
@@ -147,9 +147,8 @@ TEST(FlagsTest, Bytes) {
   EXPECT_NE(Error({"--queue-bytes=0"}).find("must be from 1048576"), std::string::npos);
   EXPECT_EQ(Good({"--weight-memory-limit=0"}).weights.memory_limit, 0u);
   EXPECT_EQ(Good({"--weight-memory-limit=1T"}).weights.memory_limit, uint64_t{1} << 40);
-  EXPECT_EQ(Good({"--stage-bandwidth=0"}).weights.stage_limit.rate, 0);
-  EXPECT_EQ(Good({"--stage-bandwidth=1M"}).weights.stage_limit.rate, 1048576);
-  EXPECT_EQ(Good({"--stage-bandwidth=1M", "--stage-bandwidth=auto"}).weights.stage_limit.rate, std::nullopt);
+  EXPECT_EQ(Good({"--stage-bandwidth=0"}).weights.stage_bandwidth, 0u);
+  EXPECT_EQ(Good({"--stage-bandwidth=1M"}).weights.stage_bandwidth, 1048576u);
   EXPECT_NE(Error({"--stage-bandwidth=5K"}).find(", or 0"), std::string::npos);
   EXPECT_NE(Error({"--weight-memory-limit=5K"}).find(", or 0"), std::string::npos);
   EXPECT_EQ(Error({"--weight-memory-limit=99999999999T"}), "--weight-memory-limit=99999999999T: is too large");
