@@ -2,6 +2,7 @@
 #ifndef BWRT_RUNTIME_DEVICE_H_
 #define BWRT_RUNTIME_DEVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "kernels/cache_counts.h"
 #include "kernels/dtype.h"
 #include "runtime/clock.h"
+#include "runtime/device_counters.h"
 #include "runtime/placement.h"
 #include "runtime/shared_cache.h"
 #include "runtime/tensor.h"
@@ -43,7 +45,7 @@ struct DeviceInfo {
   std::vector<std::pair<std::string, std::string>> versions{};
   // That traversals are modelled in.
   SharedCache cache = {};
-  // What they count, for people; or "none: " and why. Empty: it has no use for any.
+  // What they count, for people; or "none: " and why. Empty: it has no use for any, or Device::Counters says it.
   std::string hardware_counters = {};
 };
 
@@ -64,6 +66,9 @@ class Device {
 
   // The devices that waves run on: this one, unless it stands for several. They live as long as this one does.
   virtual std::vector<const DeviceInfo*> members() const { return {&info()}; }
+
+  // What hardware counters last said of the member with this index: values already recorded, no call of the device.
+  virtual DeviceCounters Counters(size_t member) const { return {.text = members()[member]->hardware_counters}; }
 
   // UNAVAILABLE with the reason while the device is out of service, in which every wave would fail.
   virtual absl::Status CheckServing() const { return absl::OkStatus(); }

@@ -196,7 +196,10 @@ void Runtime::EndOne() {
 
 std::vector<Runtime::DeviceView> Runtime::Devices() const {
   std::vector<DeviceView> views;
-  for (const DeviceInfo* info : lanes_.device().members()) views.push_back({info, lanes_.count()});
+  const auto members = lanes_.device().members();
+  for (size_t i = 0; i < members.size(); ++i) {
+    views.push_back({members[i], lanes_.count(), lanes_.device().Counters(i).text});
+  }
   return views;
 }
 
@@ -204,7 +207,9 @@ absl::StatusOr<Runtime::DeviceSample> Runtime::GetSample(absl::string_view devic
   const auto members = lanes_.device().members();
   std::vector<absl::string_view> names;
   for (size_t i = 0; i < members.size(); ++i) {
-    if (device.empty() || device == members[i]->name) return DeviceSample{members[i]->name, lanes_.samples(i).Read()};
+    if (device.empty() || device == members[i]->name) {
+      return DeviceSample{members[i]->name, lanes_.samples(i).Read(), lanes_.device().Counters(i)};
+    }
     names.push_back(members[i]->name);
   }
   return MakeError(

@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "runtime/clock.h"
 #include "runtime/device.h"
+#include "runtime/device_counters.h"
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
 #include "runtime/limits.h"
@@ -102,12 +103,14 @@ class Runtime {
   struct DeviceView {
     const DeviceInfo* info;
     int lanes;
+    std::string hardware_counters;  // As DeviceCounters::text.
   };
   std::vector<DeviceView> Devices() const;
   // Empty name: the first device. NOT_FOUND DEVICE_NOT_FOUND.
   struct DeviceSample {
     std::string device;
     Sample sample;
+    DeviceCounters counters;
   };
   absl::StatusOr<DeviceSample> GetSample(absl::string_view device) const;
   Gauges GetGauges() const;

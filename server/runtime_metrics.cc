@@ -173,10 +173,14 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
   MetricFamily l2 =
       Gauge("bwrt_l2_hit_ratio",
             "L2 hit ratio of operand reads. On the CPU device source=model is the last-level cache, which "
-            "tiles share as a GPU's share its L2; source=hardware is the cores' own L2.");
+            "tiles share as a GPU's share its L2; source=hardware is the cores' own L2. On a GPU it is the L2, over "
+            "the last interval of the counters.");
   MetricFamily llc =
       Gauge("bwrt_llc_hit_ratio", "Hit ratio in the processor's last-level cache, where its counters count that.");
   MetricFamily ring = Gauge("bwrt_ring_occupancy_ratio", "Mean fill of the operand ring.");
+  MetricFamily sm =
+      Gauge("bwrt_sm_active_ratio", "Share of the time of a GPU's SMs in which they had work, anybody's.");
+  MetricFamily dram = Gauge("bwrt_dram_throughput_ratio", "Throughput of a GPU's memory over its peak.");
   for (const auto& device : runtime_->Devices()) {
     const auto sample = runtime_->GetSample(device.info->name);
     if (!sample.ok()) continue;
@@ -190,11 +194,18 @@ std::vector<MetricFamily> RuntimeGauges::Collect() const {
     add(&ring, sample->sample.readings.ring_occ);
     add(&l2, sample->sample.readings.l2_hit_hardware);
     add(&llc, sample->sample.readings.llc_hit_hardware);
+    const auto add_counted = [&](MetricFamily* family, const std::optional<double>& ratio) {
+      if (ratio) add(family, runtime::Reading{*ratio, runtime::Source::kHardware});
+    };
+    add_counted(&wgmma, sample->counters.wgmma_active);
+    add_counted(&l2, sample->counters.l2_hit);
+    add_counted(&sm, sample->counters.sm_active);
+    add_counted(&dram, sample->counters.dram_throughput);
   }
 
   std::vector<MetricFamily> families;
   for (MetricFamily* family : {&in_flight, &depth, &bytes, &state_dir, &version, &open, &closed, &page_bytes, &cached,
-                               &wgmma, &tma, &l2, &llc, &ring}) {
+                               &wgmma, &tma, &l2, &llc, &ring, &sm, &dram}) {
     // A series without a source is absent, and so is a family without series.
     if (!family->metric.empty()) families.push_back(std::move(*family));
   }

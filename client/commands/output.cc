@@ -80,19 +80,24 @@ void PrintReadings(const v1::Readings& readings, std::ostream& out) {
                absl::AsciiStrToLower(v1::Source_Name(reading.source()))});
   };
   add("wgmma_active", readings.has_wgmma_active(), readings.wgmma_active());
+  // The source tells it from the kernel's.
+  add("wgmma_active", readings.has_wgmma_active_hardware(), readings.wgmma_active_hardware());
   add("tma_occ", readings.has_tma_occ(), readings.tma_occ());
   add("l2_hit", readings.has_l2_hit(), readings.l2_hit());
   // The source tells it from the model's.
   add("l2_hit", readings.has_l2_hit_hardware(), readings.l2_hit_hardware());
   add("llc_hit", readings.has_llc_hit_hardware(), readings.llc_hit_hardware());
   add("ring_occ", readings.has_ring_occ(), readings.ring_occ());
+  add("sm_active", readings.has_sm_active(), readings.sm_active());
+  add("dram_throughput", readings.has_dram_throughput(), readings.dram_throughput());
   table.Print(out);
 }
 
 void PrintSample(const v1::SampleResponse& sample, std::ostream& out) {
   out << "sample of " << Printable(sample.device()) << " over " << sample.waves() << " waves, "
       << FormatSeconds(sample.compute_seconds()) << " of compute\n";
-  if (sample.waves() == 0) return;
+  // Before the first wave there may still be those of a GPU's counters.
+  if (sample.waves() == 0 && sample.readings().ByteSizeLong() == 0) return;
   PrintReadings(sample.readings(), out);
   for (const v1::Advice& advice : sample.advice()) {
     out << "advice: " << Printable(advice.metric()) << ": " << Printable(advice.text()) << '\n';

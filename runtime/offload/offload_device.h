@@ -33,6 +33,7 @@ class OffloadDevice final : public Device {
 
   const DeviceInfo& info() const override { return info_; }
   std::vector<const DeviceInfo*> members() const override;
+  DeviceCounters Counters(size_t member) const override { return members_[member].device->Counters(0); }
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
   // Of the first device: it alone has layouts.
   Bytes LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const override;

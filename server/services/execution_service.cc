@@ -69,7 +69,6 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
       component->set_component(name);
       component->set_version(version);
     }
-    out->set_hardware_counters(device.info->hardware_counters);
     out->set_cache(device.info->cache.name);
     out->set_cache_bytes(static_cast<uint64_t>(device.info->cache.bytes));
     out->set_cache_tiles(static_cast<uint32_t>(device.info->cache.bytes > 0 ? device.info->cache.tiles : 0));
@@ -131,6 +130,11 @@ void ExecutionService::Serve(CompletionLoop* loop) {
              [this](const std::shared_ptr<CancelCall>& call) { Cancel(runtime_, call); });
   ServeUnary(loop, &service_, &Async::RequestGetCapabilities, [this](const std::shared_ptr<CapabilitiesCall>& call) {
     *call->response() = capabilities_;
+    // Counters can fail and come back.
+    const auto devices = runtime_->Devices();
+    for (size_t i = 0; i < devices.size(); ++i) {
+      call->response()->mutable_devices(static_cast<int>(i))->set_hardware_counters(devices[i].hardware_counters);
+    }
     call->Finish(absl::OkStatus());
   });
   ServeBidi(

@@ -43,7 +43,7 @@ class ExecutionService {
   };
 
   runtime::Runtime* const runtime_;
-  v1::GetCapabilitiesResponse capabilities_;  // Constant after construction.
+  v1::GetCapabilitiesResponse capabilities_;  // All but hardware_counters. Constant after construction.
   OpenStreams<WaveStream> streams_;
   Async service_;
 };

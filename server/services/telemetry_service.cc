@@ -10,11 +10,10 @@
 #include "runtime/mutex.h"
 #include "runtime/not_serving.h"
 #include "runtime/prefetcher.h"
-#include "runtime/readings.h"
 #include "runtime/violations.h"
 #include "server/rpc/unary_call.h"
 #include "server/services/duration.h"
-#include "server/services/wave_codec.h"
+#include "server/services/sample_codec.h"
 
 namespace bwrt::server {
 namespace {
@@ -23,19 +22,6 @@ using SampleCall = UnaryCall<v1::SampleRequest, v1::SampleResponse>;
 
 constexpr runtime::Duration kMinInterval = std::chrono::milliseconds(50);
 constexpr runtime::Duration kMaxInterval = std::chrono::hours(1);
-
-void Encode(const runtime::Runtime::DeviceSample& from, v1::SampleResponse* to) {
-  to->set_device(from.device);
-  EncodeReadings(from.sample.readings, to->mutable_readings());
-  to->set_waves(static_cast<uint32_t>(from.sample.waves));
-  to->set_compute_seconds(runtime::Seconds(from.sample.compute));
-  for (const runtime::Advice& advice : runtime::Advise(from.sample.readings)) {
-    v1::Advice* out = to->add_advice();
-    out->set_metric(advice.metric);
-    out->set_ratio(advice.ratio);
-    out->set_text(advice.text);
-  }
-}
 
 using PagesCall = UnaryCall<v1::ListPagesRequest, v1::ListPagesResponse>;
 
@@ -112,7 +98,7 @@ class Ticker : public std::enable_shared_from_this<Ticker<Stream>> {
     if (stream->pending() == 0) {
       v1::SampleResponse response;
       // The device was there when the watch began; devices do not go away.
-      if (const auto sample = runtime_->GetSample(device_); sample.ok()) Encode(*sample, &response);
+      if (const auto sample = runtime_->GetSample(device_); sample.ok()) EncodeSample(*sample, &response);
       stream->Write(std::move(response));
     }
     next_ += interval_;
@@ -142,7 +128,7 @@ void TelemetryService::Serve(CompletionLoop* loop) {
   using Async = v1::Telemetry::AsyncService;
   ServeUnary(loop, &service_, &Async::RequestSample, [this](const std::shared_ptr<SampleCall>& call) {
     const auto sample = runtime_->GetSample(call->request().device());
-    if (sample.ok()) Encode(*sample, call->response());
+    if (sample.ok()) EncodeSample(*sample, call->response());
     call->Finish(sample.status());
   });
   ServeUnary(loop, &service_, &Async::RequestListPages,

@@ -357,6 +357,10 @@ TEST_F(CliTest, Sample) {
   const std::string text = Ask({"sample"}).out;
   EXPECT_TRUE(std::regex_search(text, std::regex("l2_hit +25\\.0 % +model"))) << text;
   EXPECT_TRUE(std::regex_search(text, std::regex("l2_hit +75\\.0 % +hardware"))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("wgmma_active +50\\.0 % +kernel"))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("wgmma_active +62\\.5 % +hardware"))) << text;
+  EXPECT_TRUE(std::regex_search(text, std::regex("dram_throughput +12\\.5 % +hardware"))) << text;
+  EXPECT_FALSE(absl::StrContains(text, "sm_active")) << "what is absent is not printed";
   EXPECT_FALSE(absl::StrContains(text, "llc_hit")) << "what is absent is not printed";
   const Outcome outcome = Ask({"sample", "--watch", "--interval", "100ms", "--count", "2", "--json"});
   EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 2);

@@ -297,6 +297,10 @@ class Telemetry : public v1::Telemetry::Service {
     response->mutable_readings()->mutable_l2_hit()->set_source(v1::MODEL);
     response->mutable_readings()->mutable_l2_hit_hardware()->set_ratio(0.75);
     response->mutable_readings()->mutable_l2_hit_hardware()->set_source(v1::HARDWARE);
+    response->mutable_readings()->mutable_wgmma_active_hardware()->set_ratio(0.625);
+    response->mutable_readings()->mutable_wgmma_active_hardware()->set_source(v1::HARDWARE);
+    response->mutable_readings()->mutable_dram_throughput()->set_ratio(0.125);
+    response->mutable_readings()->mutable_dram_throughput()->set_source(v1::HARDWARE);
     auto* advice = response->add_advice();
     advice->set_metric("wgmma_active");
     advice->set_ratio(0.5);

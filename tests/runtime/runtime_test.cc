@@ -515,6 +515,16 @@ TEST_F(RuntimeTest, DevicesNamesItsLanes) {
   EXPECT_EQ(devices[0].lanes, 3);
 }
 
+TEST_F(RuntimeTest, CountersAreTheDevicesAsTheyAreNow) {
+  Create();
+  device_->SetCounters({.l2_hit = 0.5, .text = "counts"});
+  EXPECT_EQ(runtime_->Devices()[0].hardware_counters, "counts");
+  EXPECT_EQ(runtime_->GetSample("fake")->counters.l2_hit, 0.5);
+  device_->SetCounters({.text = "none: busy"});
+  EXPECT_EQ(runtime_->Devices()[0].hardware_counters, "none: busy");
+  EXPECT_FALSE(runtime_->GetSample("fake")->counters.l2_hit.has_value());
+}
+
 TEST_F(RuntimeTest, QueueTimeIsFromArrivalToTheLease) {
   Create();
   device_->Hold();

@@ -133,6 +133,16 @@ class FakeDevice final : public Device {
     readings_ = readings;
   }
 
+  // What hardware counters say of it from now on.
+  void SetCounters(DeviceCounters counters) {
+    MutexLock lock(mu_);
+    counters_ = std::move(counters);
+  }
+  DeviceCounters Counters(size_t /*member*/) const override {
+    MutexLock lock(mu_);
+    return counters_;
+  }
+
   // Ids of the waves that have begun, in that order.
   std::vector<std::string> started() const {
     MutexLock lock(mu_);
@@ -258,6 +268,7 @@ class FakeDevice final : public Device {
   absl::Status prepare_status_ ABSL_GUARDED_BY(mu_);
   Tensor::OnFree on_free_ ABSL_GUARDED_BY(mu_);
   Readings readings_ ABSL_GUARDED_BY(mu_);
+  DeviceCounters counters_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace bwrt::runtime
