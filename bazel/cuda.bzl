@@ -3,7 +3,7 @@
 The plugin libbwrt_cuda.so alone needs it; without a toolkit its targets are not declared, and everything else builds.
 """
 
-load("@cuda//:defs.bzl", "NVCC", "TOOLKIT")
+load("@cuda//:defs.bzl", "CUPTI", "CUPTI_LIBRARY", "NVCC", "TOOLKIT")
 
 # Hopper's own instructions, and what every GPU from Ampere on runs; the last as PTX for those to come.
 _ARCHITECTURES = [
@@ -58,6 +58,36 @@ def cuda_cc_test(**kwargs):
     if not NVCC:
         return
     native.cc_test(**kwargs)
+
+def with_cupti(value, otherwise = []):
+    """A value where the toolkit has the headers of CUPTI, else another.
+
+    Args:
+      value: the one.
+      otherwise: the other.
+    """
+    return value if CUPTI else otherwise
+
+def cupti_cc_library(**kwargs):
+    """A cuda_cc_library that includes the headers of CUPTI; nothing where the toolkit has none.
+
+    Args:
+      **kwargs: the cc_library's.
+    """
+    if CUPTI:
+        cuda_cc_library(**kwargs)
+
+def cupti_cc_test(**kwargs):
+    """A cc_test that loads the toolkit's libcupti, whose path is BWRT_CUPTI_LIBRARY; nothing where there is none.
+
+    Args:
+      **kwargs: the cc_test's.
+    """
+    if CUPTI and CUPTI_LIBRARY:
+        native.cc_test(
+            local_defines = ['BWRT_CUPTI_LIBRARY=\\"%s\\"' % CUPTI_LIBRARY],
+            **kwargs
+        )
 
 def cuda_plugin(name, plugin, symbols, srcs, deps, visibility = None):
     """A shared object of which only `symbols` are visible; the CUDA runtime is linked in.

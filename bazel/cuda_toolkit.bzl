@@ -26,7 +26,7 @@ cc_library(
 
 def _absent(repository_ctx, why):
     repository_ctx.file("BUILD.bazel", "")
-    repository_ctx.file("defs.bzl", 'NVCC = ""\nTOOLKIT = ""\n')
+    repository_ctx.file("defs.bzl", 'NVCC = ""\nTOOLKIT = ""\nCUPTI = ""\nCUPTI_LIBRARY = ""\n')
 
     # ./dev says it.
     repository_ctx.file("why_not", why + "\n")
@@ -66,15 +66,23 @@ def _cuda_toolkit_impl(repository_ctx):
     ])
     if not cudart:
         return _absent(repository_ctx, "the CUDA toolkit has no libcudart_static.a")
+
+    # Of a package of its own, which the plugin can do without.
+    cupti = _first(repository_ctx, root, ["include/cupti_pmsampling.h"]) or ""
+    cupti_library = _first(repository_ctx, root, [
+        folder + "/libcupti.so." + _MAJOR
+        for folder in ["lib64", "lib", "extras/CUPTI/lib64", "targets/x86_64-linux/lib"]
+    ]) or ""
     repository_ctx.symlink(str(root) + "/include", "include")
     repository_ctx.symlink(cudart, "libcudart_static.a")
     repository_ctx.file("BUILD.bazel", _BUILD)
-    repository_ctx.file("defs.bzl", 'NVCC = "%s"\nTOOLKIT = "%s"\n' % (nvcc, version))
+    repository_ctx.file("defs.bzl", 'NVCC = "%s"\nTOOLKIT = "%s"\nCUPTI = "%s"\nCUPTI_LIBRARY = "%s"\n' %
+                                     (nvcc, version, cupti, cupti_library))
 
 cuda_toolkit = repository_rule(
     implementation = _cuda_toolkit_impl,
     configure = True,
-    doc = "Headers and the static runtime of a CUDA toolkit; defs.bzl has the path of nvcc, empty without one.",
+    doc = "Headers and the static runtime of a CUDA toolkit; defs.bzl has the paths of nvcc and of CUPTI, empty without.",
     environ = [
         "BWRT_CUDA",
         "CUDA_HOME",

@@ -64,7 +64,8 @@ absl::Status CudaPlugin::Check(const BwrtCudaTable* table) {
   if (table->build == nullptr || table->open == nullptr || table->close == nullptr || table->get_info == nullptr ||
       table->get_memory == nullptr || table->allocate == nullptr || table->free_buffer == nullptr ||
       table->upload == nullptr || table->read == nullptr || table->plan == nullptr || table->run == nullptr ||
-      table->recreate == nullptr) {
+      table->recreate == nullptr || table->start_counters == nullptr || table->sample_counters == nullptr ||
+      table->stop_counters == nullptr) {
     return Mismatch("its table lacks a function");
   }
   return absl::OkStatus();

@@ -169,6 +169,40 @@ typedef struct BwrtCudaMemory {
   int64_t kept; /* Freed and kept for reuse. */
 } BwrtCudaMemory;
 
+/* Hardware counters of the whole GPU, whoever uses it. */
+enum BwrtCudaCounterMode {
+  BWRT_CUDA_COUNTERS_GPM = 1, /* NVML's GPU performance monitoring. */
+  BWRT_CUDA_COUNTERS_PM = 2   /* CUPTI's PM sampling; GPM while that does not work. */
+};
+
+enum BwrtCudaCounterSource {
+  BWRT_CUDA_SOURCE_NONE = 0,
+  BWRT_CUDA_SOURCE_KERNEL = 1, /* Of a wave's report; never of sample_counters. */
+  BWRT_CUDA_SOURCE_GPM = 2,
+  BWRT_CUDA_SOURCE_PM = 3
+};
+
+typedef struct BwrtCudaCounterOptions {
+  uint32_t size;
+  int32_t mode;        /* BwrtCudaCounterMode */
+  int64_t interval_ns; /* About how long it will be from one sample_counters to the next. */
+} BwrtCudaCounterOptions;
+
+typedef struct BwrtCudaCounter {
+  float ratio;    /* In [0, 1]; below 0: not counted. */
+  int32_t source; /* BwrtCudaCounterSource */
+} BwrtCudaCounter;
+
+typedef struct BwrtCudaCounters {
+  uint32_t size;
+  int32_t counting;              /* 1: a source works, also where it has nothing to tell yet. */
+  BwrtCudaCounter tensor_active; /* Tensor pipes at work, of the whole interval. */
+  BwrtCudaCounter l2_hit;        /* Of reads by the multiprocessors, where there were any. */
+  BwrtCudaCounter dram_throughput;
+  BwrtCudaCounter sm_active; /* Multiprocessors with work, of the whole interval. */
+  char text[504];            /* What counts, and for each source that should but does not, why. */
+} BwrtCudaCounters;
+
 typedef struct BwrtCudaTable {
   uint32_t abi_version;
   uint32_t size;
@@ -199,6 +233,16 @@ typedef struct BwrtCudaTable {
 
   /* A new context after the device was lost. The buffers' content is gone: free them and upload into new ones. */
   int32_t (*recreate)(BwrtCudaDevice* device, BwrtCudaError* error);
+
+  /* From here on sample_counters counts. Nothing is counted yet: sources are opened by the first sample. INVALID when
+   * they have been started. */
+  int32_t (*start_counters)(BwrtCudaDevice* device, const BwrtCudaCounterOptions* options, BwrtCudaError* error);
+  /* What was counted since the call before; the first has nothing to tell. Sources that fail are no error: text says
+   * it, and they are tried again after a while where that can help. To be called once an interval, and not on a path
+   * of waves: it takes milliseconds, and when it opens a source up to seconds. INVALID when not started. */
+  int32_t (*sample_counters)(BwrtCudaDevice* device, BwrtCudaCounters* counters, BwrtCudaError* error);
+  /* Gives the counters back. Also when they were not started. */
+  void (*stop_counters)(BwrtCudaDevice* device);
 } BwrtCudaTable;
 
 /* Null when the plugin can't serve a loader of this version. */

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/cuda/cuda_counter_sources.h"
 #include "runtime/cuda/cuda_runtime_driver.h"
 #include "runtime/cuda/cuda_table.h"
 #include "runtime/cuda_plugin_abi.h"
@@ -29,7 +30,10 @@ int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaEr
   bwrt::cuda::CudaEngineOptions engine;
   engine.memory_limit = options->memory_limit;
   engine.graphs = static_cast<size_t>(options->graphs);
-  return bwrt::cuda::OpenEngine(std::move(driver), engine, device, error);
+  const auto counters = [ordinal = options->ordinal](int32_t mode) {
+    return bwrt::cuda::MakeCounterSources(ordinal, mode);
+  };
+  return bwrt::cuda::OpenEngine(std::move(driver), engine, counters, device, error);
 }
 
 }  // namespace

@@ -1,13 +1,20 @@
 #include "runtime/cuda/cuda_table.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <string>
 #include <utility>
 
+#include "runtime/mutex.h"
+
 struct BwrtCudaDevice {
   std::unique_ptr<bwrt::cuda::CudaEngine> engine;
+  bwrt::cuda::CounterSourceFactory make_sources;
+  // Held by whatever counts, and while the context is made anew: nothing may count meanwhile.
+  bwrt::runtime::Mutex counters_mu;
+  std::unique_ptr<bwrt::cuda::CudaCounters> counters ABSL_GUARDED_BY(counters_mu);
 };
 
 struct BwrtCudaBuffer {
@@ -77,7 +84,42 @@ int32_t Run(BwrtCudaDevice* device, const BwrtCudaWave* wave, const BwrtCudaProg
 }
 
 int32_t Recreate(BwrtCudaDevice* device, BwrtCudaError* error) {
-  return Guarded(error, [&] { return device->engine->Recreate(); });
+  return Guarded(error, [&] {
+    runtime::MutexLock lock(device->counters_mu);
+    if (device->counters != nullptr) device->counters->Pause();
+    return device->engine->Recreate();
+  });
+}
+
+int32_t StartCounters(BwrtCudaDevice* device, const BwrtCudaCounterOptions* options, BwrtCudaError* error) {
+  return Guarded(error, [&]() -> CudaStatus {
+    if (options->size < sizeof(BwrtCudaCounterOptions) || options->interval_ns <= 0 ||
+        (options->mode != BWRT_CUDA_COUNTERS_GPM && options->mode != BWRT_CUDA_COUNTERS_PM)) {
+      return {BWRT_CUDA_INVALID, "the options of the counters are of another version"};
+    }
+    runtime::MutexLock lock(device->counters_mu);
+    if (device->counters != nullptr) return {BWRT_CUDA_INVALID, "the counters were started before"};
+    CudaCounters::Sources sources;
+    if (device->make_sources) sources = device->make_sources(options->mode);
+    device->counters =
+        std::make_unique<CudaCounters>(std::move(sources), std::chrono::nanoseconds(options->interval_ns));
+    return {};
+  });
+}
+
+int32_t SampleCounters(BwrtCudaDevice* device, BwrtCudaCounters* counters, BwrtCudaError* error) {
+  return Guarded(error, [&]() -> CudaStatus {
+    runtime::MutexLock lock(device->counters_mu);
+    if (device->counters == nullptr) return {BWRT_CUDA_INVALID, "the counters were not started"};
+    if (counters->size < sizeof(*counters)) return {BWRT_CUDA_INVALID, "the counters are of another version"};
+    device->counters->Sample(std::chrono::steady_clock::now(), counters);
+    return {};
+  });
+}
+
+void StopCounters(BwrtCudaDevice* device) {
+  runtime::MutexLock lock(device->counters_mu);
+  device->counters.reset();
 }
 
 }  // namespace
@@ -91,10 +133,11 @@ int32_t Answer(const CudaStatus& status, BwrtCudaError* error) {
   return status.code();
 }
 
-int32_t OpenEngine(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options, BwrtCudaDevice** device,
-                   BwrtCudaError* error) {
+int32_t OpenEngine(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options, CounterSourceFactory counters,
+                   BwrtCudaDevice** device, BwrtCudaError* error) {
   return Guarded(error, [&]() -> CudaStatus {
     auto made = std::make_unique<BwrtCudaDevice>();
+    made->make_sources = std::move(counters);
     CudaStatus status = CudaEngine::Create(std::move(driver), options, &made->engine);
     if (status.ok()) *device = made.release();
     return status;
@@ -117,6 +160,9 @@ BwrtCudaTable TableWith(const char* build, int32_t (*open)(const BwrtCudaOptions
   table.plan = &Plan;
   table.run = &Run;
   table.recreate = &Recreate;
+  table.start_counters = &StartCounters;
+  table.sample_counters = &SampleCounters;
+  table.stop_counters = &StopCounters;
   return table;
 }
 

@@ -63,6 +63,9 @@ TEST(CudaPluginTest, ATableMustFit) {
   table = *fake.table();
   table.recreate = nullptr;
   EXPECT_THAT(Text(CudaPlugin::Check(&table)), HasSubstr("lacks a function"));
+  table = *fake.table();
+  table.stop_counters = nullptr;
+  EXPECT_THAT(Text(CudaPlugin::Check(&table)), HasSubstr("lacks a function"));
 }
 
 TEST(CudaPluginTest, EveryCodeHasAReason) {

@@ -9,6 +9,7 @@
 
 #include "runtime/cuda/cuda_table.h"
 #include "runtime/cuda_plugin_abi.h"
+#include "tests/runtime/cuda/fake_counter_source.h"
 #include "tests/runtime/cuda/fake_cuda_driver.h"
 
 namespace bwrt::runtime {
@@ -24,6 +25,9 @@ class FakeCudaTable {
   const BwrtCudaTable* table() const { return &table_; }
   // What opening a device answers, unless OK.
   void FailOpen(cuda::CudaStatus status) { open_status_ = std::move(status); }
+  // Hardware counters: GPM's, and PM sampling's, which are asked for with BWRT_CUDA_COUNTERS_PM alone.
+  cuda::CounterScript& gpm() { return gpm_; }
+  cuda::CounterScript& pm() { return pm_; }
 
  private:
   static int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
@@ -34,12 +38,25 @@ class FakeCudaTable {
     engine.lane_piece = 1024;  // Small, so that copies take several.
     engine.upload_piece = 4096;
     engine.read_piece = 512;
-    return cuda::OpenEngine(std::make_unique<cuda::FakeCudaDriver>(&current_->gpu_), engine, device, error);
+    return cuda::OpenEngine(
+        std::make_unique<cuda::FakeCudaDriver>(&current_->gpu_), engine,
+        [](int32_t mode) { return current_->MakeSources(mode); }, device, error);
+  }
+
+  cuda::CudaCounters::Sources MakeSources(int32_t mode) {
+    cuda::CudaCounters::Sources sources;
+    if (mode == BWRT_CUDA_COUNTERS_PM) {
+      sources.push_back(std::make_unique<cuda::FakeCounterSource>(BWRT_CUDA_SOURCE_PM, "fake PM", &pm_));
+    }
+    sources.push_back(std::make_unique<cuda::FakeCounterSource>(BWRT_CUDA_SOURCE_GPM, "fake GPM", &gpm_));
+    return sources;
   }
 
   static inline FakeCudaTable* current_ = nullptr;
   cuda::FakeGpu gpu_;
   cuda::CudaStatus open_status_;
+  cuda::CounterScript gpm_;
+  cuda::CounterScript pm_;
   const BwrtCudaTable table_ = cuda::TableWith("fake", &Open);
 };
 
