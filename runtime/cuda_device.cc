@@ -68,10 +68,18 @@ CudaDevice::CudaDevice(std::shared_ptr<CudaConnection> connection, CudaOptions o
       options_(std::move(options)),
       info_(Describe(connection_->table(), connection_->info(), options_.ordinal)) {
   connection_->SetOnLost([this](const absl::Status& why) { OnLost(why); });
+  if (options_.counters.clock != nullptr) {
+    counters_ = std::make_unique<CudaCounterWatch>(connection_, options_.counters, &counting_);
+  }
 }
 
 // Tensors may be freed after the device, but no wave runs any more.
 CudaDevice::~CudaDevice() { connection_->SetOnLost(nullptr); }
+
+DeviceCounters CudaDevice::Counters(size_t /*member*/) const {
+  if (counters_ == nullptr) return {.text = "none: switched off"};
+  return counters_->Read();
+}
 
 absl::StatusOr<std::shared_ptr<const DeviceTensor>> CudaDevice::Upload(HostTensor tensor, WeightBudget& budget) {
   if (absl::Status status = connection_->CheckServing(); !status.ok()) return status;

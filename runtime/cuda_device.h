@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/cuda_connection.h"
+#include "runtime/cuda_counter_watch.h"
 #include "runtime/cuda_plugin_abi.h"
 #include "runtime/cuda_tensor.h"
 #include "runtime/device.h"
@@ -33,6 +34,7 @@ struct CudaOptions {
   bool recreate = false;
   // Told why the device went out of service, and OK when it is back. On a thread of the device's, under no lock.
   std::function<void(const absl::Status&)> on_state{};
+  CudaCounterOptions counters{};
 };
 
 class CudaDevice final : public Device {
@@ -43,6 +45,7 @@ class CudaDevice final : public Device {
 
   const DeviceInfo& info() const override { return info_; }
   absl::Status CheckServing() const override { return connection_->CheckServing(); }
+  DeviceCounters Counters(size_t member) const override;
   // What weights and operands may take of the device's memory.
   Bytes memory() const { return Bytes(connection_->info().pool_bytes); }
 
@@ -71,7 +74,9 @@ class CudaDevice final : public Device {
   // Kept with `recreate` only.
   std::vector<std::weak_ptr<CudaTensor>> tensors_ ABSL_GUARDED_BY(mu_);
   size_t sweep_at_ ABSL_GUARDED_BY(mu_) = 64;
-  ThreadExecutor recovery_;  // Last: it uses all of the above.
+  ThreadExecutor counting_;
+  std::unique_ptr<CudaCounterWatch> counters_;  // Null: they are off.
+  ThreadExecutor recovery_;                     // Last: it uses all of the above.
 };
 
 }  // namespace bwrt::runtime

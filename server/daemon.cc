@@ -128,13 +128,15 @@ absl::Status Daemon::StartRuntime() {
     return static_cast<int>(flag != 0 ? flag : std::clamp<uint64_t>(static_cast<uint64_t>(cpu.cores), 1, most));
   };
   const auto counters = kernels::HardwareCounters::Create(cpu, kernels::PerfEvents::System());
-  auto served = ChooseDevice(flags_.waves, {.cpu = cpu,
-                                            .cpu_threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads),
-                                            .counters = counters,
-                                            .clock = &clock_,
-                                            .on_state = [this](const absl::Status& state) { OnDeviceState(state); },
-                                            .load_cuda = runtime::CudaPlugin::Load,
-                                            .calibration_file = CalibrationPath(flags_.weights.state_dir)});
+  auto served = ChooseDevice(
+      flags_.waves, {.cpu = cpu,
+                     .cpu_threads = one_each(flags_.waves.cpu_threads, kMaxCpuThreads),
+                     .counters = counters,
+                     .clock = &clock_,
+                     .on_state = [this](const absl::Status& state) { OnDeviceState(state); },
+                     .on_counters = [this](const std::string& text, bool counting) { OnCounters(text, counting); },
+                     .load_cuda = runtime::CudaPlugin::Load,
+                     .calibration_file = CalibrationPath(flags_.weights.state_dir)});
   if (!served.ok()) return served.status();
   has_other_device_.store(served->has_other);
   // A GPU that failed while it was measured is not served.
@@ -212,6 +214,12 @@ void Daemon::OnDeviceState(const absl::Status& state) {
          {"serving", has_other_device_.load()}});
   }
   readiness_.SetDevice(state.ok() || has_other_device_.load());
+}
+
+void Daemon::OnCounters(const std::string& text, bool counting) {
+  // That there are none is a warning where somebody asked for them.
+  const bool asked = flags_.waves.cuda.counters != GpuCounters::kAuto;
+  Log(asked && !counting ? LogLevel::kWarning : LogLevel::kInfo, "GPU counters", {{"counted", text}});
 }
 
 absl::Status Daemon::StartServer() {

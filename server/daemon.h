@@ -62,6 +62,7 @@ class Daemon {
   void Restore();
   void StopServer();
   void OnDeviceState(const absl::Status& state);
+  void OnCounters(const std::string& text, bool counting);
 
   const Flags flags_;
   runtime::Failpoints* const failpoints_;

@@ -150,6 +150,26 @@ const FlagSpec kFlags[] = {
      "kept "
      "in memory. Default: out of service until a restart",
      [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.recreate); }},
+    {"gpu-counters", "auto|off|gpm|pm",
+     "The GPU's hardware counters: gpm through NVML, which needs no rights on Hopper; pm with CUPTI's PM sampling, "
+     "which "
+     "counts L2 hits too but needs CAP_PERFMON and no other profiler on the GPU, and gpm while it can't; auto: gpm. "
+     "Default: auto",
+     [](const std::string& text, Flags* flags) {
+       return SetChoice<GpuCounters>(text,
+                                     {{"auto", GpuCounters::kAuto},
+                                      {"off", GpuCounters::kOff},
+                                      {"gpm", GpuCounters::kGpm},
+                                      {"pm", GpuCounters::kPm}},
+                                     &flags->waves.cuda.counters);
+     }},
+    {"gpu-counter-interval", "DURATION", "Time over which they are read, from 100ms to 60s. Default: 1s",
+     [](const std::string& text, Flags* flags) {
+       std::chrono::milliseconds* const interval = &flags->waves.cuda.counter_interval;
+       absl::Status status = SetDuration(text, std::chrono::minutes(1), interval);
+       if (status.ok() && interval->count() < 100) return Bad("must be at least 100ms");
+       return status;
+     }},
     {"decision-log", "FILE",
      "With --device=auto and a GPU: append where each wave ran, and why, to FILE as lines of JSON",
      [](const std::string& text, Flags* flags) { return SetFile(text, &flags->waves.decision_log); }},

@@ -18,6 +18,7 @@
 namespace bwrt::server {
 
 enum class DeviceChoice { kAuto, kCpu, kCuda };
+enum class GpuCounters { kAuto, kOff, kGpm, kPm };
 
 struct Flags {
   // What to print, and then exit with 0; empty otherwise. Nothing else is checked then.
@@ -42,6 +43,8 @@ struct Flags {
       uint64_t memory = 0;    // Bytes of the GPU's memory. 0: nine tenths of what is free.
       uint64_t graphs = 256;  // That each lane keeps. 0: kernels are queued one by one.
       bool recreate = false;  // A context that is lost is made anew.
+      GpuCounters counters = GpuCounters::kAuto;
+      std::chrono::milliseconds counter_interval = std::chrono::seconds(1);  // From 100 ms to 60 s.
     } cuda;
     std::string decision_log;  // Empty: none.
     uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.

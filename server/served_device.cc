@@ -36,6 +36,12 @@ absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const Dev
   options.graphs = static_cast<int>(flags.graphs);
   options.recreate = flags.recreate;
   options.on_state = surroundings.on_state;
+  if (flags.counters != GpuCounters::kOff) {
+    options.counters = {.mode = flags.counters == GpuCounters::kPm ? BWRT_CUDA_COUNTERS_PM : BWRT_CUDA_COUNTERS_GPM,
+                        .interval = flags.counter_interval,
+                        .clock = surroundings.clock,
+                        .on_text = surroundings.on_counters};
+  }
   auto device = runtime::CudaDevice::Create(*table, std::move(options));
   if (!device.ok()) return device.status();
   ServedDevice served;

@@ -37,6 +37,9 @@ struct DeviceSurroundings {
   runtime::Clock* clock = nullptr;
   // Told why the device went out of service, and OK when it is back. On a thread of the device's.
   std::function<void(const absl::Status&)> on_state;
+  // Told what the GPU's hardware counters count, or "none: " and why, whenever that changes. On a thread of the
+  // device's.
+  std::function<void(const std::string& text, bool counting)> on_counters{};
   // CudaPlugin::Load but in tests.
   std::function<absl::StatusOr<const BwrtCudaTable*>(const std::string& path)> load_cuda;
   // Where what was measured on the devices is kept; empty: nowhere.

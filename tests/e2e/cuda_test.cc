@@ -127,6 +127,64 @@ TEST_F(CudaTest, WavesAndWeights) {
   EXPECT_EQ(slice->data(), WeightOf(wave, "w").data().substr(64, 256));
 }
 
+TEST_F(CudaTest, CountersStandBesideTheKernelsWhereverReadingsAre) {
+  ASSERT_NO_FATAL_FAILURE(StartFake({"--gpu-counters=pm", "--gpu-counter-interval=100ms", kMetrics}));
+  constexpr char kCounted[] = "fake GPM (fake PM: insufficient privileges)";
+  const auto caps = client().GetCapabilities();
+  ASSERT_TRUE(caps.ok()) << caps.status();
+  EXPECT_EQ(caps->devices(0).hardware_counters(), kCounted);
+  absl::StatusOr<v1::SampleResponse> sample = absl::UnknownError("not asked");
+  ASSERT_TRUE(WaitUntil([&] {
+    sample = client().Sample();
+    return sample.ok() && sample->readings().has_sm_active();
+  })) << sample.status();
+  EXPECT_EQ(sample->waves(), 0u);
+  EXPECT_EQ(sample->readings().wgmma_active_hardware().ratio(), 0.5) << "0.25 of all time, work in 0.5 of it";
+  EXPECT_EQ(sample->readings().wgmma_active_hardware().source(), v1::HARDWARE);
+  EXPECT_EQ(sample->readings().dram_throughput().ratio(), 0.125);
+  EXPECT_FALSE(sample->readings().has_l2_hit_hardware()) << "GPM has none: absent, not 0";
+  EXPECT_EQ(sample->advice_size(), 0);
+  ASSERT_TRUE(client().SubmitWave(MakeWave(128, 128, 64)).ok());
+  const auto advised = client().Sample();
+  ASSERT_TRUE(advised.ok()) << advised.status();
+  const auto advice = std::find_if(advised->advice().begin(), advised->advice().end(),
+                                   [](const v1::Advice& a) { return a.metric() == "wgmma_active"; });
+  ASSERT_NE(advice, advised->advice().end());
+  EXPECT_EQ(advice->ratio(), 0.5) << "of the counters, whatever the kernel says";
+  const Scrape scrape = GetMetrics();
+  const Scrape::Labels hardware = {{"device", "cuda:0"}, {"source", "hardware"}};
+  EXPECT_EQ(scrape.Count("bwrt_wgmma_active_ratio", hardware), 1);
+  EXPECT_EQ(scrape.Sum("bwrt_wgmma_active_ratio", hardware), 0.5);
+  EXPECT_EQ(scrape.Sum("bwrt_dram_throughput_ratio", hardware), 0.125);
+  EXPECT_EQ(scrape.Count("bwrt_l2_hit_ratio", hardware), 0);
+  const auto process = Process::Start({"client/bwrtctl", "caps", "--server=" + daemon().unix_address()});
+  ASSERT_TRUE(process.ok()) << process.status();
+  EXPECT_EQ((*process)->Wait(), 0) << (*process)->err();
+  EXPECT_THAT((*process)->out(), HasSubstr(std::string("cuda:0: hardware counters: ") + kCounted));
+  EXPECT_EQ(StopDaemon(), 0);
+  const std::string needle = "insufficient privileges";
+  EXPECT_EQ(log().find(needle), log().rfind(needle)) << "said once: " << log();
+}
+
+TEST_F(CudaTest, CountersOfALostDeviceAreAbsentUntilItIsBack) {
+  ASSERT_NO_FATAL_FAILURE(StartFake({"--gpu-counter-interval=100ms"}));
+  const auto counted = [this] {
+    const auto sample = client().Sample();
+    return sample.ok() && sample->readings().has_sm_active();
+  };
+  ASSERT_TRUE(WaitUntil(counted));
+  LoseTheDevice();
+  EXPECT_FALSE(client().SubmitWave(MakeWave(128, 128, 64)).ok());
+  EXPECT_TRUE(WaitUntil([&] { return !counted(); }));
+  EXPECT_EQ(client().GetCapabilities()->devices(0).hardware_counters(), "none: the GPU is out of service");
+  EXPECT_EQ(StopDaemon(), 0);
+}
+
+TEST_F(CudaTest, CountersCanBeSwitchedOff) {
+  ASSERT_NO_FATAL_FAILURE(StartFake({"--gpu-counters=off"}));
+  EXPECT_EQ(client().GetCapabilities()->devices(0).hardware_counters(), "none: switched off");
+}
+
 // Random valid waves in lock step with the reference, weights swapped in between.
 TEST_F(CudaTest, VerifyFindsNothing) {
   ASSERT_NO_FATAL_FAILURE(StartFake());

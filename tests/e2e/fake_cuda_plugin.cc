@@ -1,7 +1,7 @@
 // A libbwrt_cuda.so over a fake GPU, for the real bwrtd to load: all of the CUDA device but CUDA runs.
 //
 // Where the environment's BWRT_FAKE_CUDA_LOSS names a file, a wave that finds it there removes it and meets a sticky
-// error.
+// error. Its GPM counts the same each time; PM sampling is not allowed.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,7 +12,12 @@ namespace {
 
 bwrt::runtime::FakeCudaTable& Fake() {
   // Never destroyed: the daemon's threads outlive what is static.
-  static auto* const fake = new bwrt::runtime::FakeCudaTable;
+  static auto* const fake = [] {
+    auto* const made = new bwrt::runtime::FakeCudaTable;
+    made->gpm().values = {0.25F, -1, 0.125F, 0.5F};
+    made->pm().start = {bwrt::cuda::CounterFault::kDenied, "insufficient privileges"};
+    return made;
+  }();
   return *fake;
 }
 

@@ -112,6 +112,15 @@ TEST(FlagsTest, Choices) {
   EXPECT_EQ(Good({"--cuda-plugin=/opt/x.so"}).waves.cuda.plugin, "/opt/x.so");
   EXPECT_TRUE(Good({"--cuda-recreate"}).waves.cuda.recreate);
   EXPECT_EQ(Good({"--cuda-graphs=0"}).waves.cuda.graphs, 0u);
+  EXPECT_EQ(Good({}).waves.cuda.counters, GpuCounters::kAuto);
+  EXPECT_EQ(Good({"--gpu-counters=off"}).waves.cuda.counters, GpuCounters::kOff);
+  EXPECT_EQ(Good({"--gpu-counters=gpm"}).waves.cuda.counters, GpuCounters::kGpm);
+  EXPECT_EQ(Good({"--gpu-counters=pm"}).waves.cuda.counters, GpuCounters::kPm);
+  EXPECT_EQ(Error({"--gpu-counters=on"}), "--gpu-counters=on: must be one of auto, off, gpm, pm");
+  EXPECT_EQ(Good({}).waves.cuda.counter_interval, std::chrono::seconds(1));
+  EXPECT_EQ(Good({"--gpu-counter-interval=100ms"}).waves.cuda.counter_interval, std::chrono::milliseconds(100));
+  EXPECT_EQ(Error({"--gpu-counter-interval=99ms"}), "--gpu-counter-interval=99ms: must be at least 100ms");
+  EXPECT_EQ(Error({"--gpu-counter-interval=61s"}), "--gpu-counter-interval=61s: must be at most 60s");
   EXPECT_EQ(Good({"--cuda-memory=2G"}).waves.cuda.memory, uint64_t{2} << 30);
   EXPECT_TRUE(Good({"--shape-check=lenient"}).waves.lenient_shapes);
   EXPECT_FALSE(Good({"--shape-check=strict"}).waves.lenient_shapes);

@@ -23,6 +23,8 @@ class ServedDeviceTest : public ::testing::Test {
     flags.device = choice;
     flags.cuda.ordinal = ordinal;
     flags.cuda.plugin = "given";
+    flags.cuda.counters = counters_;
+    flags.cuda.counter_interval = std::chrono::seconds(30);
     DeviceSurroundings surroundings;
     surroundings.cpu.last_level.bytes = 1234;
     surroundings.clock = &clock_;
@@ -32,6 +34,7 @@ class ServedDeviceTest : public ::testing::Test {
       if (!load_status_.ok()) return load_status_;
       return fake_.table();
     };
+    surroundings.on_counters = [this](const std::string& text, bool /*counting*/) { told_ = text; };
     return ChooseDevice(flags, surroundings);
   }
 
@@ -40,6 +43,8 @@ class ServedDeviceTest : public ::testing::Test {
   absl::Status load_status_;
   std::string loaded_;
   std::string calibration_file_;
+  GpuCounters counters_ = GpuCounters::kAuto;
+  std::string told_;
 };
 
 TEST_F(ServedDeviceTest, TheCpuLoadsNothing) {
@@ -64,6 +69,32 @@ TEST_F(ServedDeviceTest, AGpuThatWasAskedFor) {
   EXPECT_EQ(loaded_, "given");
 }
 
+TEST_F(ServedDeviceTest, AutoCountsWithGpmAlone) {
+  const auto served = Choose(DeviceChoice::kCuda);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->Counters(0).text, "fake GPM");
+  EXPECT_EQ(told_, "fake GPM");
+  EXPECT_EQ(fake_.gpm().interval_ns, 30'000'000'000);
+  EXPECT_EQ(fake_.pm().starts, 0);
+}
+
+TEST_F(ServedDeviceTest, CountersThatAreAskedForAndFail) {
+  counters_ = GpuCounters::kPm;
+  fake_.pm().start = {cuda::CounterFault::kDenied, "insufficient privileges"};
+  const auto served = Choose(DeviceChoice::kCuda);
+  ASSERT_TRUE(served.ok()) << "waves run without";
+  EXPECT_EQ(served->device->Counters(0).text, "fake GPM (fake PM: insufficient privileges)");
+}
+
+TEST_F(ServedDeviceTest, CountersThatAreOffAreNotTouched) {
+  counters_ = GpuCounters::kOff;
+  const auto served = Choose(DeviceChoice::kCuda);
+  ASSERT_TRUE(served.ok()) << served.status();
+  EXPECT_EQ(served->device->Counters(0).text, "none: switched off");
+  EXPECT_EQ(fake_.gpm().starts, 0);
+  EXPECT_EQ(told_, "");
+}
+
 TEST_F(ServedDeviceTest, AGpuThatWasAskedForAndIsNotThere) {
   fake_.FailOpen({BWRT_CUDA_NO_DRIVER, "no driver: install one"});
   const auto served = Choose(DeviceChoice::kCuda);
@@ -82,6 +113,8 @@ TEST_F(ServedDeviceTest, AutoTakesBothAndMeasuresThemOnce) {
     EXPECT_EQ(served->device->members()[0]->name, "cpu");
     EXPECT_EQ(served->device->members()[1]->name, "cuda:0");
     EXPECT_TRUE(served->has_other);
+    EXPECT_EQ(served->device->Counters(0).text, served->device->members()[0]->hardware_counters);
+    EXPECT_EQ(served->device->Counters(1).text, "fake GPM");
     EXPECT_FALSE(served->weight_memory.has_value()) << "the host holds all weights";
     EXPECT_EQ(served->cuda_plugin, "fake");
     EXPECT_THAT(served->why, HasSubstr("cpu measured now, cuda:0 measured now"));
