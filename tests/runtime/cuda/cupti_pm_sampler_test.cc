@@ -1,6 +1,7 @@
 // The sampler on the toolkit's real profiler host, with a fake GPU behind the calls that need one.
 #include "runtime/cuda/cupti_pm_sampler.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -216,6 +217,18 @@ TEST_F(CuptiPmSamplerTest, AnOverflowIsAFailure) {
   for (const char* call : {"decode", "info", "when", "evaluate", "clear"}) {
     gpu_.results = {{call, CUPTI_ERROR_OUT_OF_MEMORY}};
     EXPECT_EQ(sampler_.Decode(&samples).fault(), CounterFault::kFailed) << call;
+  }
+}
+
+TEST(CuptiPmSamplerRealTest, WithoutADriverItIsAReasonAndNoCrash) {
+  if (dlopen("libcuda.so.1", RTLD_LAZY) != nullptr) GTEST_SKIP() << "there is an NVIDIA driver";
+  CuptiPmSampler sampler(
+      0, [](CuptiLibrary* to) { return CuptiLibrary::Load({BWRT_CUPTI_LIBRARY}, to); }, [] { return CounterStatus(); });
+  for (int i = 0; i < 3; ++i) {
+    const CounterStatus status = sampler.Open({10'000'000, 400});
+    EXPECT_EQ(status.fault(), CounterFault::kFailed);
+    EXPECT_THAT(status.text(), HasSubstr("cuptiProfilerInitialize: CUPTI_ERROR_"));
+    sampler.Close();
   }
 }
 

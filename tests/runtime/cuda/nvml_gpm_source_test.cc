@@ -1,9 +1,11 @@
 #include "runtime/cuda/nvml_gpm_source.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <utility>
@@ -212,6 +214,14 @@ TEST_F(NvmlGpmSourceTest, CodesSayWhetherItHelpsToTryAgain) {
   EXPECT_EQ(fault(kNvmlFunctionNotFound), CounterFault::kMissing);
   EXPECT_EQ(fault(kNvmlInUse), CounterFault::kBusy);
   EXPECT_EQ(fault(kNvmlDriverNotLoaded), CounterFault::kFailed);
+}
+
+TEST(NvmlLibraryTest, WithoutADriverItSaysWhatIsMissing) {
+  if (dlopen("libnvidia-ml.so.1", RTLD_LAZY) != nullptr) GTEST_SKIP() << "there is an NVIDIA driver";
+  NvmlLibrary nvml;
+  const CounterStatus status = NvmlLibrary::Load(&nvml);
+  EXPECT_EQ(status.fault(), CounterFault::kMissing);
+  EXPECT_THAT(status.text(), StartsWith("no libnvidia-ml.so.1: it comes with NVIDIA's driver"));
 }
 
 TEST(NvmlLibraryTest, TypesAreLaidOutAsDocumented) {
