@@ -24,7 +24,7 @@ DeviceCounters ToDeviceCounters(const BwrtCudaCounters& counters) {
   out.text = std::string(counters.text, strnlen(counters.text, sizeof(counters.text)));
   out.sm_active = Counted(counters.sm_active);
   out.dram_throughput = Counted(counters.dram_throughput);
-  if (!out.sm_active || *out.sm_active < kIdle) return out;
+  if (!out.sm_active || *out.sm_active < kIdleSmActive) return out;
   out.l2_hit = Counted(counters.l2_hit);
   if (const auto tensor = Counted(counters.tensor_active)) {
     out.wgmma_active = std::min(*tensor / *out.sm_active, 1.0);

@@ -31,8 +31,9 @@ struct CudaCounterOptions {
 };
 
 // What the plugin's values mean. The tensor pipes' share is of the time in which multiprocessors had work, so that a
-// GPU that waits for waves does not look like one with small tiles; below kIdle of that time there is nothing to say.
-inline constexpr float kIdle = 0.01F;
+// GPU that waits for waves does not look like one with small tiles; below kIdleSmActive of that time there is nothing
+// to say.
+inline constexpr float kIdleSmActive = 0.01F;
 DeviceCounters ToDeviceCounters(const BwrtCudaCounters& counters);
 
 class CudaCounterWatch {
