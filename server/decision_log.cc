@@ -1,5 +1,9 @@
 #include "server/decision_log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -50,9 +54,19 @@ std::string Line(const runtime::WaveEnd& end, int64_t left_out) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DecisionLog>> DecisionLog::Open(const std::string& path) {
-  std::ofstream file(path, std::ios::app);
-  if (!file) return absl::NotFoundError(absl::StrCat("--decision-log=", path, ": can't be written"));
-  return std::unique_ptr<DecisionLog>(new DecisionLog(std::move(file)));
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("--decision-log=", path));
+  return std::unique_ptr<DecisionLog>(new DecisionLog(fd));
+}
+
+bool DecisionLog::Append(absl::string_view text) const {
+  while (!text.empty()) {
+    const ssize_t written = write(file_.fd(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
 }
 
 void DecisionLog::Write(const runtime::WaveEnd& end) {
@@ -67,10 +81,12 @@ void DecisionLog::Write(const runtime::WaveEnd& end) {
     ++waiting_;
     left_out = std::exchange(left_out_, 0);
   }
-  writer_.Post([this, line = Line(end, left_out)] {
-    file_ << line << std::flush;
+  writer_.Post([this, line = Line(end, left_out), left_out] {
+    // What a failed write left of its line must not run into this one.
+    broken_ = !Append(broken_ ? "\n" + line : line);
     runtime::MutexLock lock(mu_);
     --waiting_;
+    if (broken_) left_out_ += left_out + 1;
   });
 }
 

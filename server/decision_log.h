@@ -6,17 +6,19 @@
 //    "outcome":"ok","compute_seconds":0.0001,"copy_seconds":0.0003}
 //
 // A line is written once its wave has ended, by a thread of the log's own; lines that come faster than the disk takes
-// them are left out, and the next one says how many ("left_out"). Thread-safe.
+// them, or that it has no room for, are left out, and the next one says how many ("left_out"). Where the disk took a
+// part of a line, that part stands in a line of its own. Thread-safe.
 #ifndef BWRT_SERVER_DECISION_LOG_H_
 #define BWRT_SERVER_DECISION_LOG_H_
 
 #include <cstdint>
-#include <fstream>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/executor.h"
+#include "runtime/file_handle.h"
 #include "runtime/mutex.h"
 #include "runtime/observer.h"
 
@@ -24,7 +26,7 @@ namespace bwrt::server {
 
 class DecisionLog {
  public:
-  // Appends to the file. NOT_FOUND when it can't be opened.
+  // Appends to the file. What the system says when it can't be opened.
   static absl::StatusOr<std::unique_ptr<DecisionLog>> Open(const std::string& path);
   // Writes what is waiting.
   ~DecisionLog() = default;
@@ -38,9 +40,12 @@ class DecisionLog {
   void Flush() { writer_.Flush(); }
 
  private:
-  explicit DecisionLog(std::ofstream file) : file_(std::move(file)) {}
+  explicit DecisionLog(int fd) : file_(fd) {}
+  // False when there was room for a part of it at most.
+  bool Append(absl::string_view text) const;
 
-  std::ofstream file_;  // Used by the writer's thread.
+  const runtime::FileHandle file_;  // Used by the writer's thread,
+  bool broken_ = false;             // as this: the last write failed.
   runtime::Mutex mu_;
   int64_t waiting_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t left_out_ ABSL_GUARDED_BY(mu_) = 0;

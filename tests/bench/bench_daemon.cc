@@ -16,8 +16,6 @@
 namespace bwrt::bench {
 
 BenchDaemon::BenchDaemon(const std::string& binary, std::vector<std::string> flags) {
-  // What it is measured against runs on the CPU as well. The sink and the echo, started likewise, have no devices.
-  if (binary.ends_with("bwrtd")) flags.emplace_back("--device=cpu");
   const Stopwatch watch;
   process_ = Require(
       client::PrivateDaemon::Start({.binary = binary, .flags = std::move(flags), .patience = absl::Minutes(2)}));
@@ -29,6 +27,11 @@ std::shared_ptr<grpc::Channel> BenchDaemon::Connect() const {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(-1);
   return grpc::CreateCustomChannel(process_->address(), grpc::InsecureChannelCredentials(), arguments);
+}
+
+BenchDaemon StartBwrtd(const std::string& binary, std::vector<std::string> flags) {
+  flags.emplace_back("--device=cpu");
+  return BenchDaemon(binary, std::move(flags));
 }
 
 int64_t BenchDaemon::ResidentBytes() const {

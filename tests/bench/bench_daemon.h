@@ -31,6 +31,9 @@ class BenchDaemon {
   double seconds_to_ready_ = 0;
 };
 
+// A bwrtd on the CPU, where what it is measured against runs as well.
+BenchDaemon StartBwrtd(const std::string& binary, std::vector<std::string> flags);
+
 // Of a program that is started as a peer: tells whoever started it that it is ready.
 void TellReady(const std::string& ready_file);
 

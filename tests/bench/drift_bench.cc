@@ -42,7 +42,7 @@ double Ratio(const BenchDaemon& daemon, int baseline, int swaps, const std::func
 Drift MeasureDrift(const std::string& bwrtd, int baseline, int swaps) {
   Drift drift;
   {
-    const BenchDaemon daemon(bwrtd, {});
+    const BenchDaemon daemon = StartBwrtd(bwrtd, {});
     const auto weights = v1::Weights::NewStub(daemon.Connect());
     const v1::SetWeightsRequest request = ConstantWeights(kLarge, 1);
     drift.set_weights = Ratio(daemon, baseline, swaps, [&](int /*i*/) {
@@ -51,7 +51,7 @@ Drift MeasureDrift(const std::string& bwrtd, int baseline, int swaps) {
       Require(weights->SetWeights(&context, request, &response));
     });
   }
-  const BenchDaemon daemon(bwrtd, {});
+  const BenchDaemon daemon = StartBwrtd(bwrtd, {});
   Stager stager(daemon.Connect(), kShardBytes, kChunk, runtime::Digest::Kind::kXxh3, kTensors);
   drift.updates = Ratio(daemon, baseline, swaps, [&](int /*i*/) {
     const std::string update = stager.Begin("");

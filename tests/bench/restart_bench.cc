@@ -54,7 +54,7 @@ Restart MeasureRestart(const std::string& bwrtd, const std::string& self, const 
                        int64_t tensor_bytes, int repeats) {
   const std::string flag = absl::StrCat("--state-dir=", directory);
   {
-    const BenchDaemon daemon(bwrtd, {flag});
+    const BenchDaemon daemon = StartBwrtd(bwrtd, {flag});
     Stager stager(daemon.Connect(), tensor_bytes, kChunk, runtime::Digest::Kind::kXxh3,
                   static_cast<int>(bytes / tensor_bytes));
     const std::string update = stager.Begin("");
@@ -65,7 +65,7 @@ Restart MeasureRestart(const std::string& bwrtd, const std::string& self, const 
   std::vector<double> ours;
   std::vector<double> bare;
   for (int i = 0; i <= repeats; ++i) {  // The first is the warm-up: the page cache's.
-    ours.push_back(BenchDaemon(bwrtd, {flag}).seconds_to_ready());
+    ours.push_back(StartBwrtd(bwrtd, {flag}).seconds_to_ready());
     bare.push_back(BenchDaemon(self, {absl::StrCat("--read=", directory)}).seconds_to_ready());
   }
   ours.erase(ours.begin());

@@ -26,7 +26,7 @@ using runtime::Digest;
 }  // namespace
 
 StageRates MeasureStaging(const std::string& bwrtd, const std::string& self, int64_t bytes, int repeats) {
-  const BenchDaemon daemon(bwrtd, {});
+  const BenchDaemon daemon = StartBwrtd(bwrtd, {});
   const BenchDaemon sink(self, {"--sink"});
   Stager xxh3(daemon.Connect(), bytes, kChunk, Digest::Kind::kXxh3);
   Stager sha256(daemon.Connect(), bytes, kChunk, Digest::Kind::kSha256);

@@ -110,6 +110,8 @@ void Waves(const Options& options, Report* report) {
       MeasureInterference(options.bwrtd, options.flags, options.quick ? 0.2 : 2, options.quick ? 1 : 7);
   report->Add("wave_p99_ratio_while_staging", figures.wave_p99_ratio, "", AtMost(1.5));
   report->Add("stage_rate_kept", figures.stage_rate_kept, "", AtLeast(0.3));
+  report->Add("equal_wave_p99_ratio", figures.equal_wave_p99_ratio, "");
+  report->Add("equal_stage_rate_kept", figures.equal_stage_rate_kept, "");
   report->Add("noop_wave_p99_ratio", figures.noop_wave_p99_ratio, "");
   report->Add("noop_stage_rate_kept", figures.noop_stage_rate_kept, "");
   report->Add("wave_p50_alone", figures.wave_ms, "ms");

@@ -14,11 +14,14 @@ struct Interference {
   double wave_p99_ratio = 0;        // While another client stages, over alone.
   double stage_rate_kept = 0;       // Of staging beside the waves, over alone.
   double stage_rate = 0;            // Alone, in bytes a second.
+  double equal_wave_p99_ratio = 0;  // The same where the publisher's process is no nicer than the waves' client.
+  double equal_stage_rate_kept = 0;
   double noop_wave_p99_ratio = 0;   // The same of waves that compute next to nothing.
   double noop_stage_rate_kept = 0;  // Beside those.
 };
 
-// `seconds` a measurement, `repeats` of each. `flags` are bwrtd's.
+// `seconds` a measurement, `repeats` of each. `flags` are bwrtd's. The publisher stages at nice 19, so that it takes
+// what the waves' client and bwrtd leave of this machine; but for equal_*.
 Interference MeasureInterference(const std::string& bwrtd, const std::vector<std::string>& flags, double seconds,
                                  int repeats);
 

@@ -23,7 +23,7 @@ bool SameWeights(const WaveCase& a, const WaveCase& b) { return a.dtype == b.dty
 
 // A W of 64 MiB is published in one message.
 WaveBench::WaveBench(const std::string& bwrtd, const std::string& self)
-    : daemon_(bwrtd, {"--max-message-bytes=256M", "--log-level=warning"}),
+    : daemon_(StartBwrtd(bwrtd, {"--max-message-bytes=256M", "--log-level=warning"})),
       peer_(self, {"--echo"}),
       waves_(v1::Execution::NewStub(daemon_.Connect())),
       weights_(v1::Weights::NewStub(daemon_.Connect())),

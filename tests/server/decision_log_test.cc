@@ -1,8 +1,11 @@
 #include "server/decision_log.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -131,6 +134,32 @@ TEST_F(DecisionLogTest, EveryWaveIsWrittenOrCounted) {
   for (const Json& line : lines) left_out += line.value("left_out", int64_t{0});
   EXPECT_EQ(static_cast<int64_t>(lines.size()) + left_out, kWaves + 1);
   EXPECT_GE(lines.size(), 10'000u);
+}
+
+// Regression: after one failed write nothing was written any more, and nobody was told.
+TEST_F(DecisionLogTest, GoesOnAfterAFullDisk) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  auto log = Open();
+  log->Write(End(runtime::WaveOutcome::kOk));
+  log->Flush();
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit tight = {std::filesystem::file_size(path_) + 10, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+  log->Write(End(runtime::WaveOutcome::kOk));
+  log->Write(End(runtime::WaveOutcome::kOk));
+  log->Flush();
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  log->Write(End(runtime::WaveOutcome::kFailed));
+  log = nullptr;
+  std::ifstream file(path_);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[1].size(), 10u);  // What there was room for.
+  const Json last = Json::parse(lines[2], nullptr, /*allow_exceptions=*/false);
+  EXPECT_EQ(last.value("outcome", ""), "failed");
+  EXPECT_EQ(last.value("left_out", 0), 2);
 }
 
 TEST_F(DecisionLogTest, AFolderThatIsNotThere) {
