@@ -5,20 +5,23 @@ The plugin libbwrt_cuda.so alone needs it; without a toolkit its targets are not
 
 load("@cuda//:defs.bzl", "CUPTI", "CUPTI_LIBRARY", "NVCC", "TOOLKIT")
 
-# Hopper's own instructions, and what every GPU from Ampere on runs; the last as PTX for those to come.
-_ARCHITECTURES = [
-    "-gencode arch=compute_90a,code=sm_90a",
+# Hopper's own instructions.
+_HOPPER = ["-gencode arch=compute_90a,code=sm_90a"]
+
+# And what every GPU from Ampere on runs; the last as PTX for those to come.
+_ARCHITECTURES = _HOPPER + [
     "-gencode arch=compute_80,code=sm_80",
     "-gencode arch=compute_80,code=compute_80",
 ]
 
-def cuda_object(name, src, hdrs, visibility = None):
+def cuda_object(name, src, hdrs, hopper = False, visibility = None):
     """An object file NAME.pic.o from one .cu file.
 
     Args:
       name: the target.
       src: the .cu file.
       hdrs: headers of this workspace that it includes, directly or not.
+      hopper: it has instructions of sm_90a, and is compiled for that alone.
       visibility: who may link it.
     """
     if not NVCC:
@@ -29,7 +32,7 @@ def cuda_object(name, src, hdrs, visibility = None):
         outs = [name + ".pic.o"],
         # The toolkit's version is part of the command, so that another one builds anew.
         cmd = ": toolkit %s; %s -c $(location %s) -o $@ -I. -std=c++20 -O3 -Xcompiler -fPIC,-Wall %s" %
-              (TOOLKIT, NVCC, src, " ".join(_ARCHITECTURES)),
+              (TOOLKIT, NVCC, src, " ".join(_HOPPER if hopper else _ARCHITECTURES)),
         message = "Compiling for CUDA",
         visibility = visibility,
     )

@@ -1,7 +1,6 @@
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/epilogue_cuda.h"
 #include "kernels/cuda/plain_gemm_cuda.h"
 
 namespace bwrt::kernels {
@@ -12,36 +11,6 @@ constexpr int kSide = 64;
 constexpr int kThreads = 256;
 constexpr int kPerThread = 4;
 constexpr int kStep = kPlainGemmKStep;
-
-constexpr int kRelu = 1;
-constexpr int kGeluTanh = 2;
-constexpr int kGeluErf = 3;
-constexpr int kSilu = 4;
-
-__device__ float ToF32(float x) { return x; }
-__device__ float ToF32(__half x) { return __half2float(x); }
-__device__ float ToF32(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ void Store(float* to, float x) { *to = x; }
-__device__ void Store(__half* to, float x) { *to = __float2half_rn(x); }
-__device__ void Store(__nv_bfloat16* to, float x) { *to = __float2bfloat16_rn(x); }
-
-// The formulas of kernels/activation.h. A NaN stays one: fmaxf would drop it.
-__device__ float Activate(int activation, float x) {
-  switch (activation) {
-    case kRelu:
-      return x < 0.0f ? 0.0f : x;
-    case kGeluTanh: {
-      const float u = 0.797884560802865f * (x + 0.044715f * (x * x * x));
-      return x / (1.0f + expf(-2.0f * u));
-    }
-    case kGeluErf:
-      return 0.5f * x * erfcf(-0.707106781186548f * x);
-    case kSilu:
-      return x / (1.0f + expf(-x));
-    default:
-      return x;
-  }
-}
 
 // One 64 x 64 piece of C from (row0, col0), of which the part below (row_end, col_end) counts.
 template <typename In, typename Out>
@@ -91,7 +60,7 @@ __device__ void Piece(const PlainGemm& g, int64_t row0, int64_t col0, int64_t ro
       float value = g.alpha * sums[i][j];
       if (g.beta != 0.0f) value += g.beta * ToF32(*to);
       if (g.bias != nullptr) value += g.bias[col];
-      Store(to, Activate(g.activation, value));
+      StoreF32(to, Activate(g.activation, value));
     }
   }
 }
@@ -133,6 +102,21 @@ int Launch(const PlainGemm& gemm, int multiprocessors, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
+// An fp8 operand's C has a type of its own.
+template <typename In>
+int LaunchF8(const PlainGemm& gemm, int multiprocessors, cudaStream_t stream) {
+  switch (gemm.c_dtype) {
+    case 0:
+      return Launch<In, float>(gemm, multiprocessors, stream);
+    case 1:
+      return Launch<In, __half>(gemm, multiprocessors, stream);
+    case 2:
+      return Launch<In, __nv_bfloat16>(gemm, multiprocessors, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
 }  // namespace
 
 int LaunchPlainGemm(const PlainGemm& gemm, int multiprocessors, void* stream) {
@@ -148,6 +132,10 @@ int LaunchPlainGemm(const PlainGemm& gemm, int multiprocessors, void* stream) {
     case 2:
       return wide ? Launch<__nv_bfloat16, float>(gemm, multiprocessors, on)
                   : Launch<__nv_bfloat16, __nv_bfloat16>(gemm, multiprocessors, on);
+    case 3:
+      return LaunchF8<__nv_fp8_e4m3>(gemm, multiprocessors, on);
+    case 4:
+      return LaunchF8<__nv_fp8_e5m2>(gemm, multiprocessors, on);
     default:
       return cudaErrorInvalidValue;
   }
