@@ -52,6 +52,16 @@ def cuda_cc_library(**kwargs):
         **kwargs
     )
 
+def cuda_cc_binary(**kwargs):
+    """A cc_binary of what is built with the toolkit.
+
+    Args:
+      **kwargs: the cc_binary's.
+    """
+    if not NVCC:
+        return
+    native.cc_binary(**kwargs)
+
 def cuda_cc_test(**kwargs):
     """A cc_test that needs what is built with the toolkit.
 

@@ -1,6 +1,6 @@
 """Fixtures: a real daemon, and bwrtctl talking to it.
 
-./dev test names the binaries in the environment: BWRTD and BWRTCTL.
+./dev test names the binaries in the environment: BWRTD, BWRTCTL, and BWRT_FAKE_CUDA, a CUDA plugin over a fake GPU.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 // A libbwrt_cuda.so over a fake GPU, for the real bwrtd to load: all of the CUDA device but CUDA runs.
 //
 // Where the environment's BWRT_FAKE_CUDA_LOSS names a file, a wave that finds it there removes it and meets a sticky
-// error. Its GPM counts the same each time; PM sampling is not allowed.
+// error. Where BWRT_FAKE_CUDA_WRONG is set, every wave's first element of C comes out wrong. Its GPM counts the same each
+// time; PM sampling is not allowed.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -25,7 +26,12 @@ int32_t Run(BwrtCudaDevice* device, const BwrtCudaWave* wave, const BwrtCudaProg
             BwrtCudaError* error) {
   const char* const loss = std::getenv("BWRT_FAKE_CUDA_LOSS");
   if (loss != nullptr && unlink(loss) == 0) Fake().gpu().FailNext("Record", BWRT_CUDA_DEVICE_LOST);
-  return Fake().table()->run(device, wave, progress, report, error);
+  const int32_t code = Fake().table()->run(device, wave, progress, report, error);
+  // The exponent's highest bit.
+  if (std::getenv("BWRT_FAKE_CUDA_WRONG") != nullptr) {
+    static_cast<char*>(wave->c)[wave->c_dtype == BWRT_CUDA_F32 ? 3 : 1] ^= 0x40;
+  }
+  return code;
 }
 
 }  // namespace
