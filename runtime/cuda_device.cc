@@ -36,6 +36,9 @@ DeviceInfo Describe(const BwrtCudaTable& table, const BwrtCudaInfo& info, int or
                                  " MiB of memory, ", info.l2_bytes >> 20, " MiB of L2");
   out.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
   out.kernels = {"cublaslt", "bwrt_plain"};
+  if (info.compute_major == 9 && info.compute_minor == 0) {
+    out.kernels.insert(out.kernels.begin(), {"bwrt_wgmma", "bwrt_skinny"});
+  }
   out.cache = {.name = absl::StrCat("L2 of ", info.l2_bytes >> 20, " MiB"),
                .bytes = info.l2_bytes,
                .tiles = std::max<int64_t>(info.multiprocessors, 1)};
@@ -46,6 +49,9 @@ DeviceInfo Describe(const BwrtCudaTable& table, const BwrtCudaInfo& info, int or
   out.versions.emplace_back("cuda_runtime", Text(info.runtime_version));
   out.versions.emplace_back("cublaslt", Text(info.cublaslt_version));
   out.versions.emplace_back("compute_capability", absl::StrCat(info.compute_major, ".", info.compute_minor));
+  if (std::string checked = Text(info.own_kernel); !checked.empty()) {
+    out.versions.emplace_back("hopper_kernel", std::move(checked));
+  }
   out.versions.emplace_back("plugin", table.build);
   return out;
 }
@@ -58,6 +64,8 @@ absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create(const BwrtCudaTab
   abi.ordinal = options.ordinal;
   abi.memory_limit = options.memory_limit.value();
   abi.graphs = options.graphs;
+  abi.kernel = options.kernel;
+  abi.counters = options.kernel_counters ? 1 : 0;
   auto connection = CudaConnection::Open(table, abi);
   if (!connection.ok()) return connection.status();
   return std::unique_ptr<CudaDevice>(new CudaDevice(*std::move(connection), std::move(options)));

@@ -31,6 +31,8 @@ struct CudaOptions {
   int ordinal = 0;
   Bytes memory_limit{};  // Of device memory, for weights and operands; 0: nine tenths of what is free.
   int graphs = 256;      // That each lane keeps of waves that come again; 0: kernels are queued one by one.
+  BwrtCudaKernel kernel = BWRT_CUDA_KERNEL_AUTO;
+  bool kernel_counters = true;  // Of the plugin's Hopper kernel.
   bool recreate = false;
   // Told why the device went out of service, and OK when it is back. On a thread of the device's, under no lock.
   std::function<void(const absl::Status&)> on_state{};

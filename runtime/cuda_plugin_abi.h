@@ -49,7 +49,13 @@ typedef struct BwrtCudaError {
   char text[504];    /* What failed and what mends it; ends with a zero byte. */
 } BwrtCudaError;
 
-enum BwrtCudaDType { BWRT_CUDA_F32 = 0, BWRT_CUDA_F16 = 1, BWRT_CUDA_BF16 = 2 };
+enum BwrtCudaDType {
+  BWRT_CUDA_F32 = 0,
+  BWRT_CUDA_F16 = 1,
+  BWRT_CUDA_BF16 = 2,
+  BWRT_CUDA_F8_E4M3 = 3, /* A and W alone; C is then f32, f16 or bf16. */
+  BWRT_CUDA_F8_E5M2 = 4
+};
 
 /* The formulas are those of kernels/activation.h. */
 enum BwrtCudaActivation {
@@ -62,11 +68,21 @@ enum BwrtCudaActivation {
 
 enum BwrtCudaTails { BWRT_CUDA_PAD = 0, BWRT_CUDA_DROP = 1, BWRT_CUDA_PEEL = 2 };
 
+/* Whose kernels run waves. */
+enum BwrtCudaKernel {
+  BWRT_CUDA_KERNEL_AUTO = 0,     /* The plugin's Hopper kernel where it can, else cuBLASLt, else the plain one. */
+  BWRT_CUDA_KERNEL_OWN = 1,      /* The same; where it is not the Hopper kernel the effective spec says why. */
+  BWRT_CUDA_KERNEL_CUBLASLT = 2, /* cuBLASLt where it can, else the plain one. */
+  BWRT_CUDA_KERNEL_PLAIN = 3
+};
+
 typedef struct BwrtCudaOptions {
   uint32_t size;
   int32_t ordinal;      /* Which GPU, from 0, as CUDA counts. */
   int64_t memory_limit; /* Bytes of device memory for weights and operands. 0: nine tenths of what is free now. */
   int32_t graphs;       /* Kept by each lane, for waves that come again; 0: kernels are queued one by one. */
+  int32_t kernel;       /* BwrtCudaKernel */
+  int32_t counters;     /* 1: the Hopper kernel counts what BwrtCudaReport tells. */
   int32_t unused;
 } BwrtCudaOptions;
 
@@ -83,6 +99,9 @@ typedef struct BwrtCudaInfo {
   char driver_version[32]; /* The newest CUDA that the driver knows, such as "13.0". */
   char runtime_version[32];
   char cublaslt_version[32];
+  /* What is known of the Hopper kernel: "68 kernels checked", or which of them are off and why; empty where it
+   * is not used. */
+  char own_kernel[256];
 } BwrtCudaInfo;
 
 typedef struct BwrtCudaDevice BwrtCudaDevice; /* An open device. */
@@ -119,6 +138,9 @@ typedef struct BwrtCudaWave {
   const float* bias; /* n values, or null. */
   void* c;           /* Host, [m, n], in and out. What lies between its rows is not touched. */
   int64_t c_stride;
+  /* Of fp8 operands alone: multiply the product, as alpha does. 0 counts as 1. */
+  float a_scale;
+  float w_scale;
 } BwrtCudaWave;
 
 /* `step` is told that the first `finished` tiles are done and the first `started` ones on the device, and says whether

@@ -145,6 +145,25 @@ const FlagSpec kFlags[] = {
      "Waves that come again are replayed as CUDA graphs; each lane keeps so many. 0: kernels are queued one by one. "
      "Default: 256",
      [](const std::string& text, Flags* flags) { return SetCount(text, 0, 100'000, &flags->waves.cuda.graphs); }},
+    {"cuda-kernel", "auto|own|cublaslt|plain",
+     "Whose kernels run waves on the GPU. auto: on Hopper bwrtd's own, which honour the traversal, where they can, "
+     "else cuBLASLt, else the plain one; own: the same, and the result says why where another ran; cublaslt: never its "
+     "own; "
+     "plain: no tensor cores. Default: auto",
+     [](const std::string& text, Flags* flags) {
+       return SetChoice<CudaKernel>(text,
+                                    {{"auto", CudaKernel::kAuto},
+                                     {"own", CudaKernel::kOwn},
+                                     {"cublaslt", CudaKernel::kCublasLt},
+                                     {"plain", CudaKernel::kPlain}},
+                                    &flags->waves.cuda.kernel);
+     }},
+    {"cuda-counters", "on|off",
+     "on: bwrtd's own GPU kernels count how busy tensor cores and copies are, for the wgmma, tma and ring ratios. "
+     "Default: on",
+     [](const std::string& text, Flags* flags) {
+       return SetChoice<bool>(text, {{"on", true}, {"off", false}}, &flags->waves.cuda.kernel_counters);
+     }},
     {"cuda-recreate", nullptr,
      "After an error that loses the GPU's context, make a new one and upload the weights again, of which a copy is "
      "kept "

@@ -19,6 +19,7 @@ namespace bwrt::server {
 
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class GpuCounters { kAuto, kOff, kGpm, kPm };
+enum class CudaKernel { kAuto, kOwn, kCublasLt, kPlain };
 
 struct Flags {
   // What to print, and then exit with 0; empty otherwise. Nothing else is checked then.
@@ -45,6 +46,8 @@ struct Flags {
       bool recreate = false;  // A context that is lost is made anew.
       GpuCounters counters = GpuCounters::kAuto;
       std::chrono::milliseconds counter_interval = std::chrono::seconds(1);  // From 100 ms to 60 s.
+      CudaKernel kernel = CudaKernel::kAuto;
+      bool kernel_counters = true;  // The plugin's Hopper kernel counts.
     } cuda;
     std::string decision_log;  // Empty: none.
     uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.

@@ -24,6 +24,20 @@ absl::StatusOr<ServedDevice> MakeCpu(const DeviceSurroundings& surroundings) {
   return served;
 }
 
+BwrtCudaKernel KernelOf(CudaKernel kernel) {
+  switch (kernel) {
+    case CudaKernel::kAuto:
+      return BWRT_CUDA_KERNEL_AUTO;
+    case CudaKernel::kOwn:
+      return BWRT_CUDA_KERNEL_OWN;
+    case CudaKernel::kCublasLt:
+      return BWRT_CUDA_KERNEL_CUBLASLT;
+    case CudaKernel::kPlain:
+      return BWRT_CUDA_KERNEL_PLAIN;
+  }
+  return BWRT_CUDA_KERNEL_AUTO;
+}
+
 // `plugin` is set as soon as one is loaded, also where the rest fails.
 absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const DeviceSurroundings& surroundings,
                                       std::string* plugin) {
@@ -34,6 +48,8 @@ absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const Dev
   options.ordinal = flags.ordinal;
   options.memory_limit = runtime::Bytes(static_cast<int64_t>(flags.memory));
   options.graphs = static_cast<int>(flags.graphs);
+  options.kernel = KernelOf(flags.kernel);
+  options.kernel_counters = flags.kernel_counters;
   options.recreate = flags.recreate;
   options.on_state = surroundings.on_state;
   if (flags.counters != GpuCounters::kOff) {

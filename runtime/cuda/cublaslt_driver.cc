@@ -36,6 +36,10 @@ cudaDataType_t TypeOf(int32_t dtype) {
       return CUDA_R_16F;
     case BWRT_CUDA_BF16:
       return CUDA_R_16BF;
+    case BWRT_CUDA_F8_E4M3:
+      return CUDA_R_8F_E4M3;
+    case BWRT_CUDA_F8_E5M2:
+      return CUDA_R_8F_E5M2;
     default:
       return CUDA_R_32F;
   }
@@ -53,7 +57,19 @@ cublasLtEpilogue_t EpilogueOf(const LtProblem& problem) {
   return problem.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
-// f32 is multiplied as f32: no TF32.
+int64_t BytesOf(int32_t dtype) {
+  switch (dtype) {
+    case BWRT_CUDA_F32:
+      return 4;
+    case BWRT_CUDA_F8_E4M3:
+    case BWRT_CUDA_F8_E5M2:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+// f32 is multiplied as f32: no TF32. Nor is fp8 accumulated fast, which is the descriptor's default.
 constexpr cublasComputeType_t kCompute = CUBLAS_COMPUTE_32F;
 constexpr cudaDataType_t kScale = CUDA_R_32F;
 
@@ -99,8 +115,8 @@ class CublasLtDriver::Matmul final : public LtMatmul {
     };
     const auto bytes = static_cast<uint64_t>(workspace);
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof(bytes));
-    const int64_t in = problem_.dtype == BWRT_CUDA_F32 ? 4 : 2;
-    const int64_t out = problem_.c_dtype == BWRT_CUDA_F32 ? 4 : 2;
+    const int64_t in = BytesOf(problem_.dtype);
+    const int64_t out = BytesOf(problem_.c_dtype);
     const uint32_t a = AlignmentOf(problem_.lda, in);
     const uint32_t b = AlignmentOf(problem_.ldb, in);
     const uint32_t c = AlignmentOf(problem_.ldc, out);

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "kernels/cuda/plain_gemm_cuda.h"
+#include "kernels/cuda/wgmma_gemm_cuda.h"
 #include "runtime/cuda/cublaslt_matmul.h"
 #include "runtime/cuda/cuda_status.h"
 #include "runtime/cuda_plugin_abi.h"
@@ -55,6 +56,8 @@ class CudaDriver {
   virtual CudaStatus Elapsed(Event begin, Event end, int64_t* ns) = 0;
 
   virtual CudaStatus LaunchPlain(const kernels::PlainGemm& gemm, Stream stream) = 0;
+  // The Hopper kernel, skinny waves too; on compute capability 9.0 alone.
+  virtual CudaStatus LaunchWgmma(const kernels::WgmmaGemm& gemm, Stream stream) = 0;
   // From here on what this thread queues on the stream is kept for a graph instead of being run.
   virtual CudaStatus BeginCapture(Stream stream) = 0;
   // Ends that, also where it fails. What was queued is then in *graph: put into the one that is there where its shape

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/dtype.h"
+#include "runtime/cuda/cuda_probe.h"
 #include "runtime/cuda/cuda_wave_run.h"
 
 namespace bwrt::cuda {
@@ -26,6 +27,7 @@ bool BiasIsExact(const BwrtCudaWave& wave) {
 
 void Describe(const CudaPlan& plan, const BwrtCudaWave& wave, BwrtCudaEffective* effective) {
   *effective = plan.effective;
+  DescribePairs(plan, wave, effective);
   if (plan.matmul == nullptr || wave.bias == nullptr || wave.c_dtype == BWRT_CUDA_F32 || BiasIsExact(wave)) return;
   AddNote(effective, "bias", "f32", wave.c_dtype == BWRT_CUDA_F16 ? "f16" : "bf16",
           "cuBLASLt adds a bias of C's type: the values were rounded to it");
@@ -64,7 +66,7 @@ class CudaEngine::Entry {
 };
 
 CudaEngine::CudaEngine(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options)
-    : driver_(std::move(driver)), options_(options), plans_(driver_.get(), options.plans) {}
+    : driver_(std::move(driver)), options_(options), plans_(driver_.get(), &kernels_, options.plans) {}
 
 CudaStatus CudaEngine::Create(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options,
                               std::unique_ptr<CudaEngine>* to) {
@@ -82,6 +84,10 @@ CudaStatus CudaEngine::Open() {
                                       std::to_string(info_.compute_major) + "." + std::to_string(info_.compute_minor) +
                                       "; the kernels need 8.0 or more"};
   }
+  kernels_.wish = options_.kernel;
+  kernels_.hopper = info_.compute_major == 9 && info_.compute_minor == 0;
+  kernels_.multiprocessors = info_.multiprocessors;
+  if (CudaStatus status = Probe(); !status.ok()) return status;
   int64_t limit = options_.memory_limit;
   if (limit == 0) {
     if (CudaStatus status = driver_->FreeMemory(&limit); !status.ok()) return status;
@@ -91,6 +97,34 @@ CudaStatus CudaEngine::Open() {
   info_.pool_bytes = limit;
   pool_ = std::make_unique<CudaPool>(driver_.get(), limit);
   lanes_ = std::make_unique<CudaLanes>(driver_.get(), pool_.get(), options_.lane_piece, options_.graphs);
+  return {};
+}
+
+CudaStatus CudaEngine::Probe() {
+  const bool wanted = kernels_.wish == BWRT_CUDA_KERNEL_AUTO || kernels_.wish == BWRT_CUDA_KERNEL_OWN;
+  std::string told;
+  if (wanted && kernels_.hopper) {
+    if (kernels_.all_off.empty()) {
+      const auto seed = static_cast<uint32_t>(SteadyClock::now().time_since_epoch().count());
+      if (ProbeWgmma(*driver_, seed, &kernels_).lost()) {
+        // Of what was lost nothing is anybody's: on without the kernel.
+        if (CudaStatus status = driver_->Reset(); !status.ok()) return status;
+        if (CudaStatus status = driver_->Enter(); !status.ok()) return status;
+      }
+    }
+    const size_t all = kernels::AllWgmmaKernels().size();
+    if (!kernels_.all_off.empty()) {
+      told = "off: " + kernels_.all_off;
+    } else if (kernels_.off.empty()) {
+      told = std::to_string(all) + " kernels checked";
+    } else {
+      told = std::to_string(kernels_.off.size()) + " of " + std::to_string(all) + " kernels are off, such as " +
+             kernels::NameOf(*kernels_.off.begin()) + ": they disagree with the plain kernel or can't be launched";
+    }
+  }
+  const size_t size = std::min(told.size(), sizeof(info_.own_kernel) - 1);
+  std::copy_n(told.data(), size, info_.own_kernel);
+  info_.own_kernel[size] = '\0';
   return {};
 }
 
@@ -247,14 +281,16 @@ CudaStatus CudaEngine::RunOn(CudaLane& lane, const BwrtCudaWave& wave, const Cud
   std::shared_ptr<const CudaPlan> plan;
   if (CudaStatus status = plans_.Get(CudaPlanKey::Of(wave), &plan); !status.ok()) return status;
   CudaWaveRun run(driver_.get(), &lane, plan.get(), &wave, w == nullptr ? nullptr : w->at, &progress,
-                  info_.multiprocessors);
+                  info_.multiprocessors, options_.counters);
   CudaStatus status = Settle(lane.stream(), run.Run());
   if (!status.ok()) return status;
   const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - begin).count();
   report->compute_ns = run.compute_ns();
   report->copy_ns = took > run.compute_ns() ? took - run.compute_ns() : 0;
-  // Neither kernel counts.
-  report->wgmma_active = report->tma_occ = report->l2_hit = report->ring_occ = -1;
+  report->wgmma_active = run.ratios().wgmma_active;
+  report->tma_occ = run.ratios().tma_occ;
+  report->ring_occ = run.ratios().ring_occ;
+  report->l2_hit = -1;  // No kernel sees it.
   Describe(*plan, wave, &report->effective);
   return {};
 }
@@ -269,7 +305,8 @@ CudaStatus CudaEngine::Recreate() {
     context_.fetch_add(1, std::memory_order_release);
     pool_->Forget();
   }
-  const CudaStatus status = Renew();
+  CudaStatus status = Renew();
+  if (status.ok()) status = Probe();
   runtime::MutexLock lock(mu_);
   recreating_ = false;
   lost_ = status.ok() ? CudaStatus() : CudaStatus(BWRT_CUDA_DEVICE_LOST, status.text(), status.cuda_code());

@@ -7,7 +7,10 @@
 // 2. The first sticky error loses the device: from then on calls answer DEVICE_LOST without touching the driver, until
 //    Recreate. Recreate runs alone.
 // 3. A graph is replayed only for a wave with the same pointers, and never once the weights it reads were freed.
-// 4. Buffers of an earlier context are refused, and freed without touching the driver.
+// 4. The Hopper kernel is used only where it computed what the plain kernel does, in each context anew; what failed
+// once
+//    is off for good.
+// 5. Buffers of an earlier context are refused, and freed without touching the driver.
 #ifndef BWRT_RUNTIME_CUDA_CUDA_ENGINE_H_
 #define BWRT_RUNTIME_CUDA_CUDA_ENGINE_H_
 
@@ -33,6 +36,8 @@ struct CudaEngineOptions {
   int64_t read_piece = int64_t{1} << 20;
   size_t plans = 4096;
   size_t graphs = 256;  // Of each lane; 0: kernels are queued one by one.
+  int32_t kernel = BWRT_CUDA_KERNEL_AUTO;
+  bool counters = true;  // The Hopper kernel counts.
 };
 
 struct CudaMemory {
@@ -78,6 +83,8 @@ class CudaEngine {
 
   CudaEngine(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options);
   CudaStatus Open();
+  // Checks the Hopper kernel where the device has what it needs; nothing else is in the context yet.
+  CudaStatus Probe();
   // Remembers that the device is lost, if that is what `status` says.
   CudaStatus Note(CudaStatus status);
   // `status` once `stream` has run out; DEVICE_LOST when it can't.
@@ -94,6 +101,7 @@ class CudaEngine {
   const std::unique_ptr<CudaDriver> driver_;
   const CudaEngineOptions options_;
   BwrtCudaInfo info_{};
+  CudaKernels kernels_;  // Changed by Open and Recreate alone.
   std::unique_ptr<CudaPool> pool_;
   std::unique_ptr<CudaLanes> lanes_;
   CudaPlanCache plans_;

@@ -23,6 +23,10 @@ const char* TypeName(int32_t dtype) {
       return "f16";
     case BWRT_CUDA_BF16:
       return "bf16";
+    case BWRT_CUDA_F8_E4M3:
+      return "f8_e4m3";
+    case BWRT_CUDA_F8_E5M2:
+      return "f8_e5m2";
     default:
       return "f32";
   }
@@ -95,6 +99,84 @@ void DescribeLt(const CudaPlanKey& key, const LtConfig& config, BwrtCudaEffectiv
   TmemNote(key, e);
 }
 
+void DescribeWgmma(const CudaPlanKey& key, const kernels::WgmmaChoice& choice, BwrtCudaEffective* e) {
+  const kernels::WgmmaKernel& kernel = choice.kernel;
+  Put(e->kernel, kernels::NameOf(kernel));
+  e->stages = choice.stages;
+  e->k_step = kernels::StepOf(kernel);
+  e->cluster_x = choice.cluster > 1 ? key.cluster_x : 1;
+  e->cluster_y = choice.cluster > 1 ? key.cluster_y : 1;
+  e->traversal_honoured = 1;
+  if (kernel.swapped) {
+    AddNote(e, "spec.bm,bn", Pair(key.bm, key.bn), Pair(kernel.cols, kernel.rows),
+            "a wave of at most 64 rows runs with A and W swapped, so that it reads W at memory speed");
+  }
+  if (e->k_step != key.bk) {
+    AddNote(e, "spec.bk", std::to_string(key.bk), std::to_string(e->k_step),
+            kernel.swapped ? "the skinny kernel keeps its own K step; the sum over K is the same"
+                           : "a K step of the Hopper kernel has at least 128 bytes; the sum over K is the same");
+  }
+  if (e->stages != key.stages) {
+    AddNote(e, "spec.stage_hint", std::to_string(key.stages), std::to_string(e->stages),
+            kernel.swapped               ? "the skinny kernel takes as many as fit into shared memory"
+            : key.stages < choice.stages ? "the Hopper kernel has two stages at least"
+                                         : "more do not fit into shared memory with this tile");
+  }
+  if (e->cluster_x != key.cluster_x || e->cluster_y != key.cluster_y) {
+    AddNote(e, "spec.cluster_shape", Pair(key.cluster_x, key.cluster_y), Pair(e->cluster_x, e->cluster_y),
+            "the skinny kernel uses no thread-block clusters");
+  }
+  if (choice.splits > 1) {
+    AddNote(e, "split_k", "1", std::to_string(choice.splits),
+            "K is split among blocks, and the parts are added up in f32 in their order");
+  }
+  TmemNote(key, e);
+}
+
+// Why the Hopper kernel does not run the wave; empty where it does, which is then in *choice. Null where nobody asks.
+const char* WhyNotWgmma(const CudaPlanKey& key, const CudaKernels& kernels, kernels::WgmmaChoice* choice) {
+  const bool wished = kernels.wish == BWRT_CUDA_KERNEL_OWN;
+  if (!wished && kernels.wish != BWRT_CUDA_KERNEL_AUTO) return nullptr;
+  if (!kernels.hopper) return wished ? "the Hopper kernel runs on GPUs of compute capability 9.0 alone" : nullptr;
+  if (!kernels.all_off.empty()) return "the Hopper kernel is off: its check failed on this GPU";
+  kernels::WgmmaProblem problem;
+  problem.m = key.m;
+  problem.n = key.n;
+  problem.k = key.k;
+  problem.dtype = key.dtype;
+  problem.c_dtype = key.c_dtype;
+  problem.w_transposed = key.w_transposed;
+  problem.lda = key.lda;
+  problem.ldw = key.ldw;
+  problem.ldc = key.ldc;
+  problem.bm = key.bm;
+  problem.bn = key.bn;
+  problem.bk = key.bk;
+  problem.stages = key.stages;
+  problem.cluster_x = key.cluster_x;
+  problem.cluster_y = key.cluster_y;
+  *choice = kernels::ChooseWgmma(problem, kernels.multiprocessors);
+  if (!choice->supported()) return wished || key.dtype != BWRT_CUDA_F32 ? choice->reason : nullptr;
+  if (kernels.off.count(choice->kernel) != 0) {
+    return "this instantiation of the Hopper kernel is off: it failed its check on this GPU";
+  }
+  return "";
+}
+
+CudaStatus TryCublasLt(CudaDriver& driver, const CudaPlanKey& key, CudaPlan* plan) {
+  std::unique_ptr<LtMatmul> matmul;
+  if (CudaStatus status = driver.CreateMatmul(ToLtProblem(key), &matmul); !status.ok()) return status;
+  if (matmul == nullptr) return {};
+  std::optional<LtAlgorithm> algorithm;
+  const LtWish wish{{key.bn, key.bm}, {key.cluster_y, key.cluster_x}, {key.bk, key.stages}};
+  if (CudaStatus status = ChooseAlgorithm(*matmul, wish, &algorithm); !status.ok()) return status;
+  if (!algorithm) return {};
+  plan->matmul = std::move(matmul);
+  plan->algorithm = *algorithm;
+  DescribeLt(key, algorithm->config, &plan->effective);
+  return {};
+}
+
 }  // namespace
 
 void AddNote(BwrtCudaEffective* effective, const char* field, const std::string& requested, const std::string& executed,
@@ -107,7 +189,17 @@ void AddNote(BwrtCudaEffective* effective, const char* field, const std::string&
   Put(note.reason, reason);
 }
 
-int64_t ElementBytes(int32_t dtype) { return dtype == BWRT_CUDA_F32 ? 4 : 2; }
+int64_t ElementBytes(int32_t dtype) {
+  switch (dtype) {
+    case BWRT_CUDA_F32:
+      return 4;
+    case BWRT_CUDA_F8_E4M3:
+    case BWRT_CUDA_F8_E5M2:
+      return 1;
+    default:
+      return 2;
+  }
+}
 
 int64_t PaddedRow(int64_t cols, int32_t dtype) {
   const int64_t unit = 16 / ElementBytes(dtype);
@@ -165,31 +257,47 @@ bool LtCanRun(const CudaPlanKey& key) {
   const bool activation =
       key.activation == BWRT_CUDA_IDENTITY || key.activation == BWRT_CUDA_RELU || key.activation == BWRT_CUDA_GELU_TANH;
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  if (ElementBytes(key.dtype) == 1) {
+    // The library multiplies no two e5m2, wants both operands along K, in rows of 16 bytes, and a bias of 16 bits.
+    const bool aligned = key.ldw % 16 == 0 && key.n % 16 == 0 && key.k % 16 == 0;
+    if (key.dtype != BWRT_CUDA_F8_E4M3 || !key.w_transposed || !aligned) return false;
+    if (key.bias && key.c_dtype == BWRT_CUDA_F32) return false;
+  }
   return key.whole && activation && key.m <= kMost && key.n <= kMost && key.k <= kMost;
 }
 
-CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, std::shared_ptr<const CudaPlan>* to) {
+void DescribePairs(const CudaPlan& plan, const BwrtCudaWave& wave, BwrtCudaEffective* effective) {
+  if (!plan.wgmma || plan.choice.cluster != 2 || wave.tiles == nullptr) return;
+  // What the kernel will find: even entries with the odd ones behind them.
+  int64_t unpaired = wave.tile_count % 2;
+  for (int64_t i = 0; i + 1 < wave.tile_count; i += 2) {
+    const uint32_t different = wave.tiles[i] ^ wave.tiles[i + 1];
+    if ((different & 0xffff0000u) != 0 && (different & 0xffffu) != 0) unpaired += 2;
+  }
+  if (unpaired == 0) return;
+  AddNote(effective, "multicast", "all tiles",
+          std::to_string(wave.tile_count - unpaired) + " of " + std::to_string(wave.tile_count),
+          "two tiles share an operand only where neighbours in the order have a row or column in common");
+}
+
+CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, const CudaKernels& kernels,
+                    std::shared_ptr<const CudaPlan>* to) {
   auto plan = std::make_shared<CudaPlan>();
   plan->effective.size = sizeof(plan->effective);
-  if (LtCanRun(key)) {
-    std::unique_ptr<LtMatmul> matmul;
-    CudaStatus status = driver.CreateMatmul(ToLtProblem(key), &matmul);
-    if (!status.ok()) return status;
-    std::optional<LtAlgorithm> algorithm;
-    if (matmul != nullptr) {
-      const LtWish wish{{key.bn, key.bm}, {key.cluster_y, key.cluster_x}, {key.bk, key.stages}};
-      status = ChooseAlgorithm(*matmul, wish, &algorithm);
-      if (!status.ok()) return status;
-    }
-    if (algorithm) {
-      plan->matmul = std::move(matmul);
-      plan->algorithm = *algorithm;
-      DescribeLt(key, algorithm->config, &plan->effective);
-      *to = std::move(plan);
-      return {};
-    }
+  const char* const why_not = WhyNotWgmma(key, kernels, &plan->choice);
+  if (why_not != nullptr && *why_not == '\0') {
+    plan->wgmma = true;
+    DescribeWgmma(key, plan->choice, &plan->effective);
+    *to = std::move(plan);
+    return {};
   }
-  DescribePlain(key, &plan->effective);
+  if (kernels.wish != BWRT_CUDA_KERNEL_PLAIN && LtCanRun(key)) {
+    if (CudaStatus status = TryCublasLt(driver, key, plan.get()); !status.ok()) return status;
+  }
+  if (plan->matmul == nullptr) DescribePlain(key, &plan->effective);
+  if (why_not != nullptr) {
+    AddNote(&plan->effective, "cuda_kernel", "own", plan->matmul != nullptr ? "cublaslt" : "plain", why_not);
+  }
   *to = std::move(plan);
   return {};
 }

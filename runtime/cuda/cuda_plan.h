@@ -1,4 +1,5 @@
-// CudaPlan: how a kind of wave runs: on cuBLASLt or on the plain kernel, and what of its spec is honoured.
+// CudaPlan: how a kind of wave runs: on the Hopper kernel, on cuBLASLt or on the plain kernel, and what of its spec is
+// honoured.
 //
 // Immutable; shared by the waves of its kind.
 #ifndef BWRT_RUNTIME_CUDA_CUDA_PLAN_H_
@@ -7,7 +8,10 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <set>
+#include <string>
 
+#include "kernels/cuda/wgmma_gemm_cuda.h"
 #include "runtime/cuda/cublaslt_choice.h"
 #include "runtime/cuda/cublaslt_matmul.h"
 #include "runtime/cuda/cuda_driver.h"
@@ -33,8 +37,19 @@ struct CudaPlanKey {
   static CudaPlanKey Of(const BwrtCudaWave& wave);
 };
 
+// Which kernels there are to choose from.
+struct CudaKernels {
+  int32_t wish = BWRT_CUDA_KERNEL_AUTO;
+  bool hopper = false;  // The device is an sm_90.
+  int multiprocessors = 1;
+  std::set<kernels::WgmmaKernel> off;  // Did not compute what the plain kernel does.
+  std::string all_off;                 // Why all of the Hopper kernels are; empty: they are not.
+};
+
 struct CudaPlan {
-  std::unique_ptr<LtMatmul> matmul;  // Null: the plain kernel.
+  bool wgmma = false;  // The Hopper kernel, as `choice` says.
+  kernels::WgmmaChoice choice;
+  std::unique_ptr<LtMatmul> matmul;  // Null without wgmma: the plain kernel.
   LtAlgorithm algorithm;
   BwrtCudaEffective effective{};
 };
@@ -52,8 +67,12 @@ LtProblem ToLtProblem(const CudaPlanKey& key);
 // Whether cuBLASLt can compute it at all: all of C, an activation that it has, and dimensions that it counts.
 bool LtCanRun(const CudaPlanKey& key);
 
-// Makes the plan, asking cuBLASLt where it can run the wave.
-CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, std::shared_ptr<const CudaPlan>* to);
+// Makes the plan, asking cuBLASLt where it is to run the wave.
+CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, const CudaKernels& kernels,
+                    std::shared_ptr<const CudaPlan>* to);
+
+// Adds what only the traversal tells: tiles next to each other that a cluster could not pair.
+void DescribePairs(const CudaPlan& plan, const BwrtCudaWave& wave, BwrtCudaEffective* effective);
 
 // Adds one more wish that is not carried out as written; the last ones are left out when there is no room.
 void AddNote(BwrtCudaEffective* effective, const char* field, const std::string& requested, const std::string& executed,

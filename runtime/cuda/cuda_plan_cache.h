@@ -18,7 +18,9 @@ namespace bwrt::cuda {
 class CudaPlanCache {
  public:
   // Keeps at most `most` plans; the one unused for longest goes first.
-  CudaPlanCache(CudaDriver* driver, size_t most) : driver_(driver), most_(most) {}
+  // `kernels` may change only while nobody asks for a plan, and with a Clear.
+  CudaPlanCache(CudaDriver* driver, const CudaKernels* kernels, size_t most)
+      : driver_(driver), kernels_(kernels), most_(most) {}
 
   // Makes the plan on the first use, outside the lock: two waves may do it at once, and the first to finish is kept.
   CudaStatus Get(const CudaPlanKey& key, std::shared_ptr<const CudaPlan>* to);
@@ -34,6 +36,7 @@ class CudaPlanCache {
   };
 
   CudaDriver* const driver_;
+  const CudaKernels* const kernels_;
   const size_t most_;
   mutable runtime::Mutex mu_;
   std::map<CudaPlanKey, Entry> plans_ ABSL_GUARDED_BY(mu_);

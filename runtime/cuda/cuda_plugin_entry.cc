@@ -16,7 +16,8 @@ constexpr char kBuild[] = "CUDA toolkit " BWRT_CUDA_TOOLKIT ", for sm_90a and sm
 
 int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaError* error) {
   using bwrt::cuda::CudaStatus;
-  if (options->size < sizeof(BwrtCudaOptions) || options->graphs < 0) {
+  if (options->size < sizeof(BwrtCudaOptions) || options->graphs < 0 || options->kernel < BWRT_CUDA_KERNEL_AUTO ||
+      options->kernel > BWRT_CUDA_KERNEL_PLAIN) {
     return bwrt::cuda::Answer(CudaStatus(BWRT_CUDA_INVALID, "the options are of another version"), error);
   }
   std::unique_ptr<bwrt::cuda::CudaDriver> driver;
@@ -30,6 +31,8 @@ int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaEr
   bwrt::cuda::CudaEngineOptions engine;
   engine.memory_limit = options->memory_limit;
   engine.graphs = static_cast<size_t>(options->graphs);
+  engine.kernel = options->kernel;
+  engine.counters = options->counters != 0;
   const auto counters = [ordinal = options->ordinal](int32_t mode) {
     return bwrt::cuda::MakeCounterSources(ordinal, mode);
   };

@@ -219,6 +219,10 @@ class RuntimeDriver final : public CudaDriver {
     const int error = kernels::LaunchPlainGemm(gemm, multiprocessors_, stream);
     return error == cudaSuccess ? CudaStatus() : Failed("the plain GEMM kernel", static_cast<cudaError_t>(error));
   }
+  CudaStatus LaunchWgmma(const kernels::WgmmaGemm& gemm, Stream stream) override {
+    const int error = kernels::LaunchWgmmaGemm(gemm, multiprocessors_, stream);
+    return error == cudaSuccess ? CudaStatus() : Failed("the Hopper GEMM kernel", static_cast<cudaError_t>(error));
+  }
   CudaStatus BeginCapture(Stream stream) override {
     // What other threads do meanwhile, such as allocating, does not concern it.
     BWRT_CUDA_CALL(cudaStreamBeginCapture(Of(stream), cudaStreamCaptureModeThreadLocal));

@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kAlign = 256;
 constexpr int64_t kWorkOfLaunch = int64_t{1} << 37;  // Multiplications and additions: some 10 ms of the plain kernel.
+constexpr int64_t kWorkOfTensorLaunch = int64_t{1} << 42;  // The same of the Hopper kernel.
 constexpr int64_t kTicketBytes = sizeof(unsigned long long);
 
 int64_t Aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
@@ -28,15 +29,25 @@ bool NarrowBias(const CudaPlan& plan, const BwrtCudaWave& wave) {
   return plan.matmul != nullptr && wave.c_dtype != BWRT_CUDA_F32;
 }
 
-}  // namespace
-
-int64_t CudaWaveRun::TilesPerLaunch(const BwrtCudaWave& wave, int multiprocessors) {
-  const double tile = 2.0 * wave.bm * wave.bn * static_cast<double>(wave.k);
-  const auto by_work = static_cast<int64_t>(static_cast<double>(kWorkOfLaunch) / tile);
-  return std::max<int64_t>({by_work, int64_t{4} * multiprocessors, 1});
+// Everything that the product is multiplied by.
+float AlphaOf(const BwrtCudaWave& wave) {
+  if (ElementBytes(wave.dtype) != 1) return wave.alpha;
+  const auto scale = [](float value) { return value == 0 ? 1.0f : value; };
+  return wave.alpha * scale(wave.a_scale) * scale(wave.w_scale);
 }
 
-CudaWaveRun::Layout CudaWaveRun::Lay(const CudaPlan& plan, const BwrtCudaWave& wave, int64_t launches) {
+}  // namespace
+
+int64_t CudaWaveRun::TilesPerLaunch(const BwrtCudaWave& wave, int multiprocessors, bool tensor_cores) {
+  const double tile = 2.0 * wave.bm * wave.bn * static_cast<double>(wave.k);
+  const int64_t work = tensor_cores ? kWorkOfTensorLaunch : kWorkOfLaunch;
+  const auto by_work = static_cast<int64_t>(static_cast<double>(work) / tile);
+  const int64_t tiles = std::max<int64_t>({by_work, int64_t{4} * multiprocessors, 1});
+  // Clusters pair tiles: no pair is torn apart.
+  return tensor_cores ? CeilDiv(tiles, 2) * 2 : tiles;
+}
+
+CudaWaveRun::Layout CudaWaveRun::Lay(const CudaPlan& plan, const BwrtCudaWave& wave, int64_t launches, int64_t blocks) {
   const CudaPlanKey key = CudaPlanKey::Of(wave);
   Layout at;
   int64_t next = 0;
@@ -45,35 +56,42 @@ CudaWaveRun::Layout CudaWaveRun::Lay(const CudaPlan& plan, const BwrtCudaWave& w
     next += Aligned(bytes);
     return begin;
   };
-  const bool plain = plan.matmul == nullptr;
+  const bool plain = plan.matmul == nullptr && !plan.wgmma;
   at.tickets = place(plain ? launches * kTicketBytes : 0);
   at.bias = place(wave.bias == nullptr ? 0 : wave.n * int64_t{sizeof(float)});
-  at.tiles = place(plain && wave.tiles != nullptr ? wave.tile_count * int64_t{sizeof(uint32_t)} : 0);
+  at.tiles = place(plan.matmul == nullptr && wave.tiles != nullptr ? wave.tile_count * int64_t{sizeof(uint32_t)} : 0);
   at.a = place(wave.m * key.lda * ElementBytes(wave.dtype));
   const int64_t w_rows = key.w_transposed ? wave.n : wave.k;
   at.w = place(wave.w == nullptr ? 0 : w_rows * key.ldw * ElementBytes(wave.dtype));
   at.c = place(wave.m * key.ldc * ElementBytes(wave.c_dtype));
-  at.workspace = place(plain ? 0 : plan.algorithm.workspace);
+  at.counts = place(launches * blocks * int64_t{sizeof(kernels::WgmmaCounts)});
+  const bool splits = plan.wgmma && plan.choice.splits > 1;
+  at.slots = place(splits ? wave.tile_count * (wave.bn / plan.choice.kernel.rows) * int64_t{sizeof(uint32_t)} : 0);
+  at.cleared_end = next;
+  at.workspace = place(plan.matmul != nullptr ? plan.algorithm.workspace
+                       : splits               ? kernels::PartialBytes(wave.m, wave.n, plan.choice.splits)
+                                              : 0);
   at.end = next;
   return at;
 }
 
 CudaWaveRun::CudaWaveRun(CudaDriver* driver, CudaLane* lane, const CudaPlan* plan, const BwrtCudaWave* wave,
-                         const std::byte* w, const BwrtCudaProgress* progress, int multiprocessors)
+                         const std::byte* w, const BwrtCudaProgress* progress, int multiprocessors, bool counts)
     : driver_(driver),
       lane_(lane),
       plan_(plan),
       wave_(wave),
       progress_(progress),
       multiprocessors_(multiprocessors),
+      counts_(counts && plan->wgmma && wave->tile_count > 0),
       key_(CudaPlanKey::Of(*wave)),
       a_(RowsOf(Mutable(wave->a), wave->m, wave->k, wave->a_stride, key_.lda, wave->dtype, wave->rows)),
       w_rows_(RowsOf(Mutable(wave->w), key_.w_transposed ? wave->n : wave->k, key_.w_transposed ? wave->k : wave->n,
                      wave->w_stride, key_.ldw, wave->dtype, nullptr)),
       c_(RowsOf(wave->c, wave->m, wave->n, wave->c_stride, key_.ldc, wave->c_dtype, wave->rows)),
-      per_launch_(TilesPerLaunch(*wave, multiprocessors)),
+      per_launch_(TilesPerLaunch(*wave, multiprocessors, plan->wgmma)),
       launches_(CeilDiv(wave->tile_count, per_launch_)),
-      layout_(Lay(*plan, *wave, launches_)),
+      layout_(Lay(*plan, *wave, launches_, counts_ ? multiprocessors : 0)),
       w_(w) {}
 
 CudaStatus CudaWaveRun::Step(int64_t finished, int64_t started) const {
@@ -87,12 +105,27 @@ CudaStatus CudaWaveRun::Run() {
   if (CudaStatus status = driver_->Record(lane_->begin(), lane_->stream()); !status.ok()) return status;
   if (CudaStatus status = Compute(); !status.ok()) return status;
   if (CudaStatus status = driver_->Record(lane_->end(), lane_->stream()); !status.ok()) return status;
-  const auto take = [this](int64_t offset, int64_t bytes, const std::byte* from) { c_.Scatter(offset, bytes, from); };
-  if (CudaStatus status = lane_->transfer().ToHost(base_ + layout_.c, c_.bytes(), take, lane_->stream());
-      !status.ok()) {
+  if (CudaStatus status = ReceiveResult(); !status.ok()) return status;
+  return driver_->Elapsed(lane_->begin(), lane_->end(), &compute_ns_);
+}
+
+CudaStatus CudaWaveRun::ReceiveResult() {
+  std::vector<kernels::WgmmaCounts> counts(counts_ ? static_cast<size_t>(launches_ * multiprocessors_) : 0);
+  const int64_t counts_begin = layout_.counts - layout_.c;
+  const int64_t counts_bytes = static_cast<int64_t>(counts.size() * sizeof(kernels::WgmmaCounts));
+  const auto take = [&](int64_t offset, int64_t bytes, const std::byte* from) {
+    if (offset < c_.bytes()) c_.Scatter(offset, std::min(bytes, c_.bytes() - offset), from);
+    const int64_t begin = std::max(offset, counts_begin);
+    if (counts_bytes == 0 || begin >= offset + bytes) return;
+    std::memcpy(reinterpret_cast<std::byte*>(counts.data()) + (begin - counts_begin), from + (begin - offset),
+                static_cast<size_t>(offset + bytes - begin));
+  };
+  const int64_t bytes = counts_bytes > 0 ? counts_begin + counts_bytes : c_.bytes();
+  if (CudaStatus status = lane_->transfer().ToHost(base_ + layout_.c, bytes, take, lane_->stream()); !status.ok()) {
     return status;
   }
-  return driver_->Elapsed(lane_->begin(), lane_->end(), &compute_ns_);
+  if (counts_) ratios_ = kernels::RatiosOf(counts, multiprocessors_, plan_->choice.kernel, plan_->choice.stages);
+  return {};
 }
 
 CudaStatus CudaWaveRun::SendOperands() {
@@ -144,13 +177,14 @@ CudaStatus CudaWaveRun::SendBias() {
 
 CudaStatus CudaWaveRun::Compute() {
   if (wave_->tile_count == 0) return {};
+  if (plan_->wgmma) return RunWgmma();
   return plan_->matmul != nullptr ? RunMatmul() : RunPlain();
 }
 
 CudaStatus CudaWaveRun::RunMatmul() {
   if (CudaStatus status = Step(0, wave_->tile_count); !status.ok()) return status;
   LtArguments arguments;
-  arguments.alpha = wave_->alpha;
+  arguments.alpha = AlphaOf(*wave_);
   arguments.beta = wave_->beta;
   arguments.a = w_;
   arguments.b = base_ + layout_.a;
@@ -179,7 +213,7 @@ CudaStatus CudaWaveRun::RunPlainAtOnce(const kernels::PlainGemm& gemm) {
   });
 }
 
-CudaStatus CudaWaveRun::RunPlain() {
+kernels::PlainGemm CudaWaveRun::MakePlain() const {
   kernels::PlainGemm gemm;
   gemm.m = wave_->m;
   gemm.n = wave_->n;
@@ -194,7 +228,7 @@ CudaStatus CudaWaveRun::RunPlain() {
   gemm.dtype = wave_->dtype;
   gemm.c_dtype = wave_->c_dtype;
   gemm.activation = wave_->activation;
-  gemm.alpha = wave_->alpha;
+  gemm.alpha = AlphaOf(*wave_);
   gemm.beta = wave_->beta;
   gemm.bias = wave_->bias == nullptr ? nullptr : reinterpret_cast<const float*>(base_ + layout_.bias);
   gemm.bm = wave_->bm;
@@ -202,6 +236,11 @@ CudaStatus CudaWaveRun::RunPlain() {
   if (wave_->tiles != nullptr) gemm.tiles = reinterpret_cast<const uint32_t*>(base_ + layout_.tiles);
   // Without a table DROP leaves the whole tiles, which are a grid too.
   gemm.grid_cols = wave_->tails == BWRT_CUDA_DROP ? wave_->n / wave_->bn : CeilDiv(wave_->n, wave_->bn);
+  return gemm;
+}
+
+CudaStatus CudaWaveRun::RunPlain() {
+  kernels::PlainGemm gemm = MakePlain();
   if (launches_ == 1) {
     gemm.first = 0;
     gemm.count = wave_->tile_count;
@@ -209,20 +248,100 @@ CudaStatus CudaWaveRun::RunPlain() {
     return RunPlainAtOnce(gemm);
   }
   if (CudaStatus status = ClearTickets(); !status.ok()) return status;
-  int64_t finished = 0;
-  // One launch runs while the next is queued behind it.
-  for (int64_t launch = 0; launch < launches_; ++launch) {
-    gemm.first = launch * per_launch_;
-    gemm.count = std::min(per_launch_, wave_->tile_count - gemm.first);
+  return RunLaunches([&](int64_t launch, int64_t first, int64_t count) {
+    gemm.first = first;
+    gemm.count = count;
     gemm.ticket = reinterpret_cast<unsigned long long*>(base_ + layout_.tickets) + launch;
-    if (CudaStatus status = Step(finished, gemm.first + gemm.count); !status.ok()) return status;
-    if (CudaStatus status = driver_->LaunchPlain(gemm, lane_->stream()); !status.ok()) return status;
+    return driver_->LaunchPlain(gemm, lane_->stream());
+  });
+}
+
+CudaStatus CudaWaveRun::RunLaunches(const std::function<CudaStatus(int64_t, int64_t, int64_t)>& queue) {
+  int64_t finished = 0;
+  for (int64_t launch = 0; launch < launches_; ++launch) {
+    const int64_t first = launch * per_launch_;
+    const int64_t count = std::min(per_launch_, wave_->tile_count - first);
+    if (CudaStatus status = Step(finished, first + count); !status.ok()) return status;
+    if (CudaStatus status = queue(launch, first, count); !status.ok()) return status;
     if (CudaStatus status = driver_->Record(lane_->launched(launch), lane_->stream()); !status.ok()) return status;
     if (launch == 0) continue;
     if (CudaStatus status = driver_->Synchronize(lane_->launched(launch - 1)); !status.ok()) return status;
-    finished = gemm.first;
+    finished = first;
   }
   return {};
+}
+
+kernels::WgmmaGemm CudaWaveRun::MakeWgmma() const {
+  const kernels::PlainGemm plain = MakePlain();
+  kernels::WgmmaGemm gemm;
+  gemm.m = plain.m;
+  gemm.n = plain.n;
+  gemm.k = plain.k;
+  gemm.a = plain.a;
+  gemm.lda = plain.lda;
+  gemm.w = plain.w;
+  gemm.ldw = plain.ldw;
+  gemm.c = plain.c;
+  gemm.ldc = plain.ldc;
+  gemm.activation = plain.activation;
+  gemm.alpha = plain.alpha;
+  gemm.beta = plain.beta;
+  gemm.bias = plain.bias;
+  gemm.kernel = plan_->choice.kernel;
+  gemm.stages = plan_->choice.stages;
+  gemm.cluster = plan_->choice.cluster;
+  gemm.splits = plan_->choice.splits;
+  gemm.bm = plain.bm;
+  gemm.bn = plain.bn;
+  gemm.tiles = plain.tiles;
+  gemm.grid_cols = plain.grid_cols;
+  if (gemm.splits > 1) gemm.partials = reinterpret_cast<float*>(base_ + layout_.workspace);
+  return gemm;
+}
+
+CudaStatus CudaWaveRun::ClearCounts() {
+  const int64_t bytes = layout_.cleared_end - layout_.counts;
+  return bytes == 0 ? CudaStatus() : driver_->Clear(base_ + layout_.counts, bytes, lane_->stream());
+}
+
+CudaStatus CudaWaveRun::RunWgmma() {
+  kernels::WgmmaGemm gemm = MakeWgmma();
+  const auto place = [&](int64_t launch, int64_t first, int64_t count) {
+    gemm.first = first;
+    gemm.count = count;
+    if (counts_) {
+      gemm.counts = reinterpret_cast<kernels::WgmmaCounts*>(base_ + layout_.counts) + launch * multiprocessors_;
+    }
+    if (gemm.splits > 1) {
+      gemm.slots = reinterpret_cast<uint32_t*>(base_ + layout_.slots) + first * (gemm.bn / gemm.kernel.rows);
+    }
+  };
+  if (launches_ == 1) {
+    place(0, 0, wave_->tile_count);
+    return RunWgmmaAtOnce(gemm);
+  }
+  if (CudaStatus status = ClearCounts(); !status.ok()) return status;
+  return RunLaunches([&](int64_t launch, int64_t first, int64_t count) {
+    place(launch, first, count);
+    return driver_->LaunchWgmma(gemm, lane_->stream());
+  });
+}
+
+// The tensor maps that the launch makes depend on what is added here, and on nothing else.
+CudaStatus CudaWaveRun::RunWgmmaAtOnce(const kernels::WgmmaGemm& gemm) {
+  if (CudaStatus status = Step(0, gemm.count); !status.ok()) return status;
+  const kernels::WgmmaKernel& kernel = gemm.kernel;
+  GraphArguments all;
+  all.Add(gemm.m).Add(gemm.n).Add(gemm.k).Add(gemm.a).Add(gemm.lda).Add(gemm.w).Add(gemm.ldw).Add(gemm.c);
+  all.Add(gemm.ldc).Add(gemm.activation).Add(gemm.alpha).Add(gemm.beta).Add(gemm.bias).Add(kernel.dtype);
+  all.Add(kernel.c_dtype).Add(kernel.w_transposed).Add(kernel.swapped).Add(kernel.rows).Add(kernel.cols);
+  all.Add(kernel.slabs).Add(gemm.stages).Add(gemm.cluster).Add(gemm.splits).Add(gemm.bm).Add(gemm.bn).Add(gemm.tiles);
+  all.Add(gemm.grid_cols).Add(gemm.first).Add(gemm.count).Add(gemm.partials).Add(gemm.slots).Add(gemm.counts);
+  all.Add(layout_.counts).Add(layout_.cleared_end);
+  return lane_->graphs().Run(lane_->stream(), key_, w_, all, [&] {
+    if (CudaStatus status = ClearCounts(); !status.ok()) return status;
+    return driver_->LaunchWgmma(gemm, lane_->stream());
+  });
 }
 
 }  // namespace bwrt::cuda

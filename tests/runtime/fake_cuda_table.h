@@ -35,6 +35,8 @@ class FakeCudaTable {
     cuda::CudaEngineOptions engine;
     engine.memory_limit = options->memory_limit;
     engine.graphs = static_cast<size_t>(options->graphs);
+    // The Hopper kernel, which is checked when a device is opened, has tests of its own.
+    engine.kernel = BWRT_CUDA_KERNEL_CUBLASLT;
     engine.lane_piece = 1024;  // Small, so that copies take several.
     engine.upload_piece = 4096;
     engine.read_piece = 512;

@@ -121,6 +121,13 @@ TEST(FlagsTest, Choices) {
   EXPECT_EQ(Good({"--gpu-counter-interval=100ms"}).waves.cuda.counter_interval, std::chrono::milliseconds(100));
   EXPECT_EQ(Error({"--gpu-counter-interval=99ms"}), "--gpu-counter-interval=99ms: must be at least 100ms");
   EXPECT_EQ(Error({"--gpu-counter-interval=61s"}), "--gpu-counter-interval=61s: must be at most 60s");
+  EXPECT_EQ(Good({}).waves.cuda.kernel, CudaKernel::kAuto);
+  EXPECT_EQ(Good({"--cuda-kernel=own"}).waves.cuda.kernel, CudaKernel::kOwn);
+  EXPECT_EQ(Good({"--cuda-kernel=plain"}).waves.cuda.kernel, CudaKernel::kPlain);
+  EXPECT_EQ(Good({"--cuda-kernel=cublaslt"}).waves.cuda.kernel, CudaKernel::kCublasLt);
+  EXPECT_EQ(Error({"--cuda-kernel=mine"}), "--cuda-kernel=mine: must be one of auto, own, cublaslt, plain");
+  EXPECT_TRUE(Good({}).waves.cuda.kernel_counters);
+  EXPECT_FALSE(Good({"--cuda-counters=off"}).waves.cuda.kernel_counters);
   EXPECT_EQ(Good({"--cuda-memory=2G"}).waves.cuda.memory, uint64_t{2} << 30);
   EXPECT_TRUE(Good({"--shape-check=lenient"}).waves.lenient_shapes);
   EXPECT_FALSE(Good({"--shape-check=strict"}).waves.lenient_shapes);
@@ -203,6 +210,8 @@ TEST(FlagsTest, HelpAndVersion) {
                            "--cuda-plugin",
                            "--cuda-memory",
                            "--cuda-graphs",
+                           "--cuda-kernel",
+                           "--cuda-counters",
                            "--cuda-recreate",
                            "--decision-log",
                            "--flagfile",

@@ -31,6 +31,7 @@ CudaEngineOptions SmallPieces() {
   options.lane_piece = 1024;
   options.upload_piece = 2048;
   options.read_piece = 512;
+  options.kernel = BWRT_CUDA_KERNEL_CUBLASLT;  // The Hopper kernel has its own test.
   return options;
 }
 

@@ -53,12 +53,13 @@ class CudaPlanTest : public ::testing::Test {
   ~CudaPlanTest() override { EXPECT_EQ(gpu_.leftovers(), ""); }
   std::shared_ptr<const CudaPlan> Plan(const CudaPlanKey& key) {
     std::shared_ptr<const CudaPlan> plan;
-    const CudaStatus status = MakePlan(driver_, key, &plan);
+    const CudaStatus status = MakePlan(driver_, key, kernels_, &plan);
     EXPECT_TRUE(status.ok()) << status.text();
     return plan;
   }
   FakeGpu gpu_;
   FakeCudaDriver driver_{&gpu_};
+  CudaKernels kernels_;  // Without a Hopper.
 };
 
 TEST(CudaPlanKeyTest, PadsWhatComesWithTheWave) {
@@ -174,7 +175,7 @@ TEST(CudaPlanNotesTest, NotesThatDoNotFitAreCut) {
 }
 
 TEST_F(CudaPlanTest, TheCacheTellsEveryKindApartAndForgetsTheOldest) {
-  CudaPlanCache cache(&driver_, 2);
+  CudaPlanCache cache(&driver_, &kernels_, 2);
   std::shared_ptr<const CudaPlan> first, again, other, third;
   CudaPlanKey key = Key();
   ASSERT_TRUE(cache.Get(key, &first).ok());
@@ -200,7 +201,7 @@ TEST_F(CudaPlanTest, TheCacheTellsEveryKindApartAndForgetsTheOldest) {
 }
 
 TEST_F(CudaPlanTest, AFailureIsNotCached) {
-  CudaPlanCache cache(&driver_, 2);
+  CudaPlanCache cache(&driver_, &kernels_, 2);
   std::shared_ptr<const CudaPlan> plan;
   gpu_.FailNext("Heuristics", BWRT_CUDA_FAILED);
   EXPECT_EQ(cache.Get(Key(), &plan).code(), BWRT_CUDA_FAILED);

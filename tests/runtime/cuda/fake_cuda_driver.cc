@@ -148,7 +148,8 @@ void FakeGpu::RunUntil(Stream stream, int64_t position) {
     const Operation operation = std::move(queue.waiting.front());
     queue.waiting.pop_front();
     ++queue.done;
-    if (operation.name == "Launch" || operation.name == "Matmul") log_.push_back("run " + operation.name);
+    if (operation.name == "Launch" || operation.name == "Wgmma" || operation.name == "Matmul")
+      log_.push_back("run " + operation.name);
     operation.run();
   }
 }
@@ -357,6 +358,53 @@ CudaStatus FakeCudaDriver::LaunchPlain(const kernels::PlainGemm& g, Stream strea
   gpu_->Push(stream, {"Launch", uses, [g, gpu] {
                         if (*g.ticket != 0) gpu->violations_.emplace_back("Launch with a ticket that is not zero");
                         ComputePlain(g);
+                      }});
+  return {};
+}
+
+CudaStatus FakeCudaDriver::LaunchWgmma(const kernels::WgmmaGemm& g, Stream stream) {
+  FAKE_CALL("Wgmma");
+  const auto range = [](const void* at, int64_t bytes) {
+    return FakeGpu::Range{static_cast<const std::byte*>(at), bytes};
+  };
+  const auto& kernel = g.kernel;
+  std::vector<FakeGpu::Range> uses = {
+      range(g.a, Extent(g.m, g.k, g.lda, kernel.dtype)),
+      range(g.w, kernel.w_transposed ? Extent(g.n, g.k, g.ldw, kernel.dtype) : Extent(g.k, g.n, g.ldw, kernel.dtype)),
+      range(g.c, Extent(g.m, g.n, g.ldc, kernel.c_dtype))};
+  if (g.bias != nullptr) uses.push_back(range(g.bias, g.n * 4));
+  if (g.tiles != nullptr) uses.push_back(range(g.tiles + g.first, g.count * 4));
+  if (g.counts != nullptr) {
+    uses.push_back(range(g.counts, gpu_->info.multiprocessors * int64_t{sizeof(kernels::WgmmaCounts)}));
+  }
+  if (g.splits > 1) {
+    uses.push_back(range(g.slots, kernels::SlotsOf(g) * 4));
+    uses.push_back(range(g.partials, kernels::PartialBytes(g.m, g.n, g.splits)));
+  }
+  for (const FakeGpu::Range& use : uses) gpu_->CheckRange("Wgmma", use, true);
+  for (const kernels::WgmmaMap& map : kernels::MapsOf(g)) {
+    if (map.pitch % 16 != 0 || reinterpret_cast<uintptr_t>(map.base) % 16 != 0) {
+      gpu_->violations_.emplace_back("Wgmma with an operand that TMA does not take");
+    }
+  }
+  if (gpu_->info.compute_major != 9) gpu_->violations_.emplace_back("Wgmma on a device that has none");
+  if (g.stages < 2 || g.stages > kernels::MostStagesOf(kernel)) {
+    gpu_->violations_.emplace_back("Wgmma with stages that do not fit");
+  }
+  FakeGpu* const gpu = gpu_;
+  gpu_->Push(stream, {"Wgmma", uses, [g, gpu] {
+                        for (int64_t i = 0; g.splits > 1 && i < kernels::SlotsOf(g); ++i) {
+                          if (g.slots[i] != 0) gpu->violations_.emplace_back("Wgmma with slots that are not zero");
+                        }
+                        if (g.counts != nullptr && g.counts->elapsed != 0) {
+                          gpu->violations_.emplace_back("Wgmma with counts that are not zero");
+                        }
+                        if (g.splits > 1) {
+                          std::memset(g.partials, kPoison,
+                                      static_cast<size_t>(kernels::PartialBytes(g.m, g.n, g.splits)));
+                        }
+                        ComputeWgmma(g);
+                        if (gpu->after_wgmma) gpu->after_wgmma(g);
                       }});
   return {};
 }

@@ -55,6 +55,8 @@ class FakeGpu {
   std::vector<uint32_t> stages;
   int64_t workspace = 1024;  // That each algorithm takes.
   BwrtCudaInfo info{};
+  // What comes of a launch of the Hopper kernel besides its result, such as other numbers; none by default.
+  std::function<void(const kernels::WgmmaGemm&)> after_wgmma;
   int64_t memory = int64_t{1} << 30;
 
   FakeGpu();
@@ -136,6 +138,7 @@ class FakeCudaDriver final : public CudaDriver {
   CudaStatus SynchronizeStream(Stream stream) override;
   CudaStatus Elapsed(Event begin, Event end, int64_t* ns) override;
   CudaStatus LaunchPlain(const kernels::PlainGemm& gemm, Stream stream) override;
+  CudaStatus LaunchWgmma(const kernels::WgmmaGemm& gemm, Stream stream) override;
   CudaStatus BeginCapture(Stream stream) override;
   CudaStatus EndCapture(Stream stream, Graph* graph) override;
   CudaStatus LaunchGraph(Graph graph, Stream stream) override;
