@@ -66,6 +66,7 @@ absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create(const BwrtCudaTab
   abi.graphs = options.graphs;
   abi.kernel = options.kernel;
   abi.counters = options.kernel_counters ? 1 : 0;
+  abi.poison = options.poison ? 1 : 0;
   auto connection = CudaConnection::Open(table, abi);
   if (!connection.ok()) return connection.status();
   return std::unique_ptr<CudaDevice>(new CudaDevice(*std::move(connection), std::move(options)));

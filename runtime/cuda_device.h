@@ -33,6 +33,7 @@ struct CudaOptions {
   int graphs = 256;      // That each lane keeps of waves that come again; 0: kernels are queued one by one.
   BwrtCudaKernel kernel = BWRT_CUDA_KERNEL_AUTO;
   bool kernel_counters = true;  // Of the plugin's Hopper kernel.
+  bool poison = false;          // What kernels are to write is filled with NaNs first.
   bool recreate = false;
   // Told why the device went out of service, and OK when it is back. On a thread of the device's, under no lock.
   std::function<void(const absl::Status&)> on_state{};

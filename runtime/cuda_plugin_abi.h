@@ -83,7 +83,7 @@ typedef struct BwrtCudaOptions {
   int32_t graphs;       /* Kept by each lane, for waves that come again; 0: kernels are queued one by one. */
   int32_t kernel;       /* BwrtCudaKernel */
   int32_t counters;     /* 1: the Hopper kernel counts what BwrtCudaReport tells. */
-  int32_t unused;
+  int32_t poison;       /* 1: what kernels are to write is filled with NaNs first, so that what they leave out shows. */
 } BwrtCudaOptions;
 
 typedef struct BwrtCudaInfo {

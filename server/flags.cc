@@ -166,13 +166,15 @@ const FlagSpec kFlags[] = {
      }},
     {"cuda-recreate", nullptr,
      "After an error that loses the GPU's context, make a new one and upload the weights again, of which a copy is "
-     "kept "
-     "in memory. Default: out of service until a restart",
+     "kept in memory. Default: out of service until a restart",
      [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.recreate); }},
+    {"cuda-poison", nullptr,
+     "For tests: fill what GPU kernels are to write with NaNs first, so that what they leave out shows. Default: off",
+     [](const std::string& text, Flags* flags) { return SetBool(text, &flags->waves.cuda.poison); }},
     {"gpu-counters", "auto|off|gpm|pm",
      "The GPU's hardware counters: gpm through NVML, which needs no rights on Hopper; pm with CUPTI's PM sampling, "
-     "which "
-     "counts L2 hits too but needs CAP_PERFMON and no other profiler on the GPU, and gpm while it can't; auto: gpm. "
+     "which counts L2 hits too but needs CAP_PERFMON and no other profiler on the GPU, and gpm while it can't; auto: "
+     "gpm. "
      "Default: auto",
      [](const std::string& text, Flags* flags) {
        return SetChoice<GpuCounters>(text,

@@ -48,6 +48,7 @@ struct Flags {
       std::chrono::milliseconds counter_interval = std::chrono::seconds(1);  // From 100 ms to 60 s.
       CudaKernel kernel = CudaKernel::kAuto;
       bool kernel_counters = true;  // The plugin's Hopper kernel counts.
+      bool poison = false;          // C is filled with NaNs before kernels write it.
     } cuda;
     std::string decision_log;  // Empty: none.
     uint64_t lanes = 0;        // 0: one for each processor, at most kMaxLanes.

@@ -50,6 +50,7 @@ absl::StatusOr<ServedDevice> MakeCuda(const Flags::Waves::Cuda& flags, const Dev
   options.graphs = static_cast<int>(flags.graphs);
   options.kernel = KernelOf(flags.kernel);
   options.kernel_counters = flags.kernel_counters;
+  options.poison = flags.poison;
   options.recreate = flags.recreate;
   options.on_state = surroundings.on_state;
   if (flags.counters != GpuCounters::kOff) {

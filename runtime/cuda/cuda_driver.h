@@ -47,7 +47,7 @@ class CudaDriver {
 
   virtual CudaStatus CopyToDevice(DevicePtr to, const std::byte* pinned, int64_t bytes, Stream stream) = 0;
   virtual CudaStatus CopyToHost(std::byte* pinned, const std::byte* from, int64_t bytes, Stream stream) = 0;
-  virtual CudaStatus Clear(DevicePtr to, int64_t bytes, Stream stream) = 0;
+  virtual CudaStatus Fill(DevicePtr to, std::byte value, int64_t bytes, Stream stream) = 0;
   virtual CudaStatus Record(Event event, Stream stream) = 0;
   // Blocks until the stream has come past the event's last record.
   virtual CudaStatus Synchronize(Event event) = 0;

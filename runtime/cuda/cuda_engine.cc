@@ -281,7 +281,7 @@ CudaStatus CudaEngine::RunOn(CudaLane& lane, const BwrtCudaWave& wave, const Cud
   std::shared_ptr<const CudaPlan> plan;
   if (CudaStatus status = plans_.Get(CudaPlanKey::Of(wave), &plan); !status.ok()) return status;
   CudaWaveRun run(driver_.get(), &lane, plan.get(), &wave, w == nullptr ? nullptr : w->at, &progress,
-                  info_.multiprocessors, options_.counters);
+                  info_.multiprocessors, options_.counters, options_.poison);
   CudaStatus status = Settle(lane.stream(), run.Run());
   if (!status.ok()) return status;
   const auto took = std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - begin).count();

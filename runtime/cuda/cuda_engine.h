@@ -38,6 +38,7 @@ struct CudaEngineOptions {
   size_t graphs = 256;  // Of each lane; 0: kernels are queued one by one.
   int32_t kernel = BWRT_CUDA_KERNEL_AUTO;
   bool counters = true;  // The Hopper kernel counts.
+  bool poison = false;   // Fills what kernels are to write with NaNs first.
 };
 
 struct CudaMemory {

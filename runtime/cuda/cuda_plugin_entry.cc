@@ -33,6 +33,7 @@ int32_t Open(const BwrtCudaOptions* options, BwrtCudaDevice** device, BwrtCudaEr
   engine.graphs = static_cast<size_t>(options->graphs);
   engine.kernel = options->kernel;
   engine.counters = options->counters != 0;
+  engine.poison = options->poison != 0;
   const auto counters = [ordinal = options->ordinal](int32_t mode) {
     return bwrt::cuda::MakeCounterSources(ordinal, mode);
   };

@@ -192,8 +192,8 @@ class RuntimeDriver final : public CudaDriver {
     BWRT_CUDA_CALL(cudaMemcpyAsync(pinned, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, Of(stream)));
     return {};
   }
-  CudaStatus Clear(DevicePtr to, int64_t bytes, Stream stream) override {
-    BWRT_CUDA_CALL(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), Of(stream)));
+  CudaStatus Fill(DevicePtr to, std::byte value, int64_t bytes, Stream stream) override {
+    BWRT_CUDA_CALL(cudaMemsetAsync(to, std::to_integer<int>(value), static_cast<size_t>(bytes), Of(stream)));
     return {};
   }
   CudaStatus Record(Event event, Stream stream) override {

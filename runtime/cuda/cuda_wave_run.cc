@@ -76,7 +76,8 @@ CudaWaveRun::Layout CudaWaveRun::Lay(const CudaPlan& plan, const BwrtCudaWave& w
 }
 
 CudaWaveRun::CudaWaveRun(CudaDriver* driver, CudaLane* lane, const CudaPlan* plan, const BwrtCudaWave* wave,
-                         const std::byte* w, const BwrtCudaProgress* progress, int multiprocessors, bool counts)
+                         const std::byte* w, const BwrtCudaProgress* progress, int multiprocessors, bool counts,
+                         bool poison)
     : driver_(driver),
       lane_(lane),
       plan_(plan),
@@ -84,6 +85,7 @@ CudaWaveRun::CudaWaveRun(CudaDriver* driver, CudaLane* lane, const CudaPlan* pla
       progress_(progress),
       multiprocessors_(multiprocessors),
       counts_(counts && plan->wgmma && wave->tile_count > 0),
+      poison_(poison),
       key_(CudaPlanKey::Of(*wave)),
       a_(RowsOf(Mutable(wave->a), wave->m, wave->k, wave->a_stride, key_.lda, wave->dtype, wave->rows)),
       w_rows_(RowsOf(Mutable(wave->w), key_.w_transposed ? wave->n : wave->k, key_.w_transposed ? wave->k : wave->n,
@@ -141,6 +143,12 @@ CudaStatus CudaWaveRun::SendOperands() {
   }
   if (wave_->c_read != 0) {
     if (CudaStatus status = send(c_, layout_.c); !status.ok()) return status;
+  } else if (poison_) {
+    // All ones are a NaN of every type.
+    if (CudaStatus status = driver_->Fill(base_ + layout_.c, std::byte{0xff}, c_.bytes(), lane_->stream());
+        !status.ok()) {
+      return status;
+    }
   }
   if (wave_->bias != nullptr) {
     if (CudaStatus status = SendBias(); !status.ok()) return status;
@@ -158,7 +166,7 @@ CudaStatus CudaWaveRun::SendTiles() {
 }
 
 CudaStatus CudaWaveRun::ClearTickets() {
-  return driver_->Clear(base_ + layout_.tickets, launches_ * kTicketBytes, lane_->stream());
+  return driver_->Fill(base_ + layout_.tickets, std::byte{0}, launches_ * kTicketBytes, lane_->stream());
 }
 
 CudaStatus CudaWaveRun::SendBias() {
@@ -301,7 +309,7 @@ kernels::WgmmaGemm CudaWaveRun::MakeWgmma() const {
 
 CudaStatus CudaWaveRun::ClearCounts() {
   const int64_t bytes = layout_.cleared_end - layout_.counts;
-  return bytes == 0 ? CudaStatus() : driver_->Clear(base_ + layout_.counts, bytes, lane_->stream());
+  return bytes == 0 ? CudaStatus() : driver_->Fill(base_ + layout_.counts, std::byte{0}, bytes, lane_->stream());
 }
 
 CudaStatus CudaWaveRun::RunWgmma() {

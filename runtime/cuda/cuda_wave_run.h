@@ -25,7 +25,7 @@ class CudaWaveRun {
  public:
   // `w` is the weights on the device, or null for a wave that brings its own.
   CudaWaveRun(CudaDriver* driver, CudaLane* lane, const CudaPlan* plan, const BwrtCudaWave* wave, const std::byte* w,
-              const BwrtCudaProgress* progress, int multiprocessors, bool counts);
+              const BwrtCudaProgress* progress, int multiprocessors, bool counts, bool poison);
 
   CudaStatus Run();
   // Between the events around the kernels; after Run.
@@ -71,6 +71,7 @@ class CudaWaveRun {
   const BwrtCudaProgress* const progress_;
   const int multiprocessors_;
   const bool counts_;  // The Hopper kernel does.
+  const bool poison_;  // C is filled with NaNs where its content does not count.
   const CudaPlanKey key_;
   const CudaRows a_;
   const CudaRows w_rows_;

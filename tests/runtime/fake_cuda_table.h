@@ -35,8 +35,10 @@ class FakeCudaTable {
     cuda::CudaEngineOptions engine;
     engine.memory_limit = options->memory_limit;
     engine.graphs = static_cast<size_t>(options->graphs);
-    // The Hopper kernel, which is checked when a device is opened, has tests of its own.
-    engine.kernel = BWRT_CUDA_KERNEL_CUBLASLT;
+    // Unless it is asked for: the Hopper kernel is checked when a device is opened, and has tests of its own.
+    engine.kernel = options->kernel == BWRT_CUDA_KERNEL_AUTO ? BWRT_CUDA_KERNEL_CUBLASLT : options->kernel;
+    engine.counters = options->counters != 0;
+    engine.poison = options->poison != 0;
     engine.lane_piece = 1024;  // Small, so that copies take several.
     engine.upload_piece = 4096;
     engine.read_piece = 512;

@@ -111,6 +111,8 @@ TEST(FlagsTest, Choices) {
   EXPECT_FALSE(Good({}).waves.cuda.recreate);
   EXPECT_EQ(Good({"--cuda-plugin=/opt/x.so"}).waves.cuda.plugin, "/opt/x.so");
   EXPECT_TRUE(Good({"--cuda-recreate"}).waves.cuda.recreate);
+  EXPECT_FALSE(Good({}).waves.cuda.poison);
+  EXPECT_TRUE(Good({"--cuda-poison"}).waves.cuda.poison);
   EXPECT_EQ(Good({"--cuda-graphs=0"}).waves.cuda.graphs, 0u);
   EXPECT_EQ(Good({}).waves.cuda.counters, GpuCounters::kAuto);
   EXPECT_EQ(Good({"--gpu-counters=off"}).waves.cuda.counters, GpuCounters::kOff);

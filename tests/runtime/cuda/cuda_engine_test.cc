@@ -236,6 +236,25 @@ TEST_F(CudaEngineTest, ThePlainKernelGoesInLaunches) {
   EXPECT_TRUE(wave.Right());
 }
 
+// What a kernel leaves out is what an earlier wave left there, and may look right; unless it was poisoned.
+TEST_F(CudaEngineTest, PoisonShowsWhatAKernelLeavesOut) {
+  for (const bool poison : {false, true}) {
+    CudaEngineOptions options = SmallPieces();
+    options.poison = poison;
+    ASSERT_TRUE(Open(options).ok());
+    EngineWave wave(16, 8, 16, 8, 8);
+    wave.UsePlain();
+    ASSERT_TRUE(Run(wave).ok());
+    EXPECT_TRUE(wave.Right());
+    // A kernel that forgets the second of two tiles.
+    wave.abi.tile_count = 1;
+    wave.Forget();
+    ASSERT_TRUE(Run(wave).ok());
+    EXPECT_EQ(wave.Right(), !poison);
+    engine_.reset();
+  }
+}
+
 TEST_F(CudaEngineTest, AStoppedWaveLeavesNothingOnTheDevice) {
   ASSERT_TRUE(Open().ok());
   for (const bool plain : {false, true}) {

@@ -294,10 +294,12 @@ CudaStatus FakeCudaDriver::CopyToHost(std::byte* pinned, const std::byte* from, 
                       }});
   return {};
 }
-CudaStatus FakeCudaDriver::Clear(DevicePtr to, int64_t bytes, Stream stream) {
-  FAKE_CALL("Clear");
-  gpu_->CheckRange("Clear", {to, bytes}, true);
-  gpu_->Push(stream, {"Clear", {{to, bytes}}, [=] { std::memset(to, 0, static_cast<size_t>(bytes)); }});
+CudaStatus FakeCudaDriver::Fill(DevicePtr to, std::byte value, int64_t bytes, Stream stream) {
+  FAKE_CALL("Fill");
+  gpu_->CheckRange("Fill", {to, bytes}, true);
+  gpu_->Push(stream, {"Fill", {{to, bytes}}, [=] {
+                        std::memset(to, std::to_integer<int>(value), static_cast<size_t>(bytes));
+                      }});
   return {};
 }
 CudaStatus FakeCudaDriver::Record(Event event, Stream stream) {

@@ -132,7 +132,7 @@ class FakeCudaDriver final : public CudaDriver {
   CudaStatus DestroyEvent(Event event) override;
   CudaStatus CopyToDevice(DevicePtr to, const std::byte* pinned, int64_t bytes, Stream stream) override;
   CudaStatus CopyToHost(std::byte* pinned, const std::byte* from, int64_t bytes, Stream stream) override;
-  CudaStatus Clear(DevicePtr to, int64_t bytes, Stream stream) override;
+  CudaStatus Fill(DevicePtr to, std::byte value, int64_t bytes, Stream stream) override;
   CudaStatus Record(Event event, Stream stream) override;
   CudaStatus Synchronize(Event event) override;
   CudaStatus SynchronizeStream(Stream stream) override;
