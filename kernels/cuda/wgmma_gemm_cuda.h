@@ -104,6 +104,7 @@ struct WgmmaGemm {
   // With splits > 1: f32 of PartialBytes, and SlotsOf counters that are zero before the launch.
   float* partials = nullptr;
   uint32_t* slots = nullptr;
+  int32_t blocks = 0;             // At most; 0: one for each multiprocessor.
   WgmmaCounts* counts = nullptr;  // One for each multiprocessor, zero before the launch; null: nothing is counted.
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 
 #include "kernels/cuda/wgmma_kernel_cuda.h"
 #include "kernels/cuda/wgmma_launch_cuda.h"
@@ -30,15 +31,28 @@ CUtensorMapDataType TypeOf(int32_t dtype) {
                               : CU_TENSOR_MAP_DATA_TYPE_UINT8;
 }
 
-// From the driver by way of the runtime: nothing is linked to libcuda.
-cudaError_t Encode(const WgmmaMap& map, int32_t dtype, CUtensorMap* to) {
+using Encoder = decltype(&cuTensorMapEncodeTiled);
+
+// From the driver by way of the runtime: nothing is linked to libcuda. It stays where it is for the life of the
+// process.
+cudaError_t FindEncoder(Encoder* to) {
+  static std::atomic<Encoder> known{nullptr};
+  *to = known.load(std::memory_order_relaxed);
+  if (*to != nullptr) return cudaSuccess;
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
   const cudaError_t error =
       cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result);
   if (error != cudaSuccess) return error;
   if (result != cudaDriverEntryPointSuccess || found == nullptr) return cudaErrorSymbolNotFound;
-  const auto encode = reinterpret_cast<decltype(&cuTensorMapEncodeTiled)>(found);
+  *to = reinterpret_cast<Encoder>(found);
+  known.store(*to, std::memory_order_relaxed);
+  return cudaSuccess;
+}
+
+cudaError_t Encode(const WgmmaMap& map, int32_t dtype, CUtensorMap* to) {
+  Encoder encode = nullptr;
+  if (const cudaError_t error = FindEncoder(&encode); error != cudaSuccess) return error;
   const std::array<cuuint64_t, 2> dims = {map.inner, map.outer};
   const std::array<cuuint64_t, 1> pitches = {map.pitch};
   const std::array<cuuint32_t, 2> box = {map.box_inner, map.box_outer};
@@ -89,6 +103,7 @@ int LaunchWgmmaGemm(const WgmmaGemm& gemm, int multiprocessors, void* stream) {
   attribute.val.clusterDim.y = 1;
   attribute.val.clusterDim.z = 1;
   cudaLaunchConfig_t config{};
+  const int blocks = gemm.blocks > 0 ? std::min(gemm.blocks, multiprocessors) : multiprocessors;
   config.gridDim = dim3(static_cast<unsigned>(multiprocessors / gemm.cluster * gemm.cluster));
   config.blockDim = dim3(kWgmmaThreads);
   config.dynamicSmemBytes = static_cast<size_t>(shared);
@@ -96,16 +111,16 @@ int LaunchWgmmaGemm(const WgmmaGemm& gemm, int multiprocessors, void* stream) {
   config.attrs = &attribute;
   config.numAttrs = gemm.cluster > 1 ? 1 : 0;
   // Not every multiprocessor has a partner: as many clusters as can be there at once, at most one block on each.
-  int64_t clusters = multiprocessors;
+  int64_t clusters = blocks;
   if (gemm.cluster > 1) {
     int most = 0;
     if (const cudaError_t error = cudaOccupancyMaxActiveClusters(&most, function, &config); error != cudaSuccess) {
       return error;
     }
-    clusters = std::min(most, multiprocessors / gemm.cluster);
+    clusters = std::min(most, blocks / gemm.cluster);
     if (clusters < 1) return cudaErrorInvalidClusterSize;
   }
-  clusters = std::min(clusters, WorkCount(params.order));
+  clusters = std::min(clusters, int64_t{WorkCount(params.order)});
   config.gridDim = dim3(static_cast<unsigned>(clusters * gemm.cluster));
   void* arguments[] = {&x_map, &y_map, &params};
   return cudaLaunchKernelExC(&config, function, arguments);

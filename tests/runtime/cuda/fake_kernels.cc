@@ -44,7 +44,14 @@ namespace {
 // `rows` lines of `cols` elements, as floats.
 std::vector<float> Widen(const void* base, int64_t rows, int64_t cols, int64_t ld, int32_t dtype) {
   std::vector<float> values(static_cast<size_t>(rows * cols));
+  const bool bulk = dtype == BWRT_CUDA_F32 || dtype == BWRT_CUDA_F16 || dtype == BWRT_CUDA_BF16;
+  const kernels::DType type = TypeOf(dtype);
   for (int64_t row = 0; row < rows; ++row) {
+    if (bulk) {
+      kernels::ToF32(type, static_cast<const std::byte*>(base) + row * ld * kernels::SizeOf(type), cols,
+                     values.data() + row * cols);
+      continue;
+    }
     for (int64_t col = 0; col < cols; ++col) {
       values[static_cast<size_t>(row * cols + col)] = Load(base, row * ld + col, dtype);
     }
