@@ -1,5 +1,6 @@
 #include "kernels/dtype.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -44,6 +45,40 @@ BWRT_INLINE_BODY uint16_t NarrowF16(float value) {
   return static_cast<uint16_t>(half | ((bits >> 16) & 0x8000u));
 }
 
+// E5M2 is the upper half of binary16.
+BWRT_INLINE_BODY float WidenE5M2(uint8_t bits) { return WidenF16(static_cast<uint16_t>(uint16_t{bits} << 8)); }
+
+// The bias grows by 127 - 7 = 120; as for binary16.
+BWRT_INLINE_BODY float WidenE4M3(uint8_t bits) {
+  const uint32_t magnitude = uint32_t{bits} & 0x7fu;
+  const uint32_t finite = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude << 20) * 0x1p120f);
+  const uint32_t sign = (uint32_t{bits} & 0x80u) << 24;
+  return std::bit_cast<float>(sign | (magnitude == 0x7fu ? 0x7fc00000u : finite));
+}
+
+// As NarrowF16, to `kMantissa` bits with a bias of `bias`. `largest` is the largest finite code.
+template <int kMantissa>
+BWRT_INLINE_BODY uint8_t NarrowF8(float value, uint32_t bias, uint32_t largest) {
+  constexpr int kAway = 23 - kMantissa;
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  const uint32_t rounding = (1u << (kAway - 1)) - 1 + ((magnitude >> kAway) & 1u);
+  const uint32_t normal = (magnitude - ((127u - bias) << 23) + rounding) >> kAway;
+  // Beside this number, whose last place is the smallest subnormal, 2^(1 - bias - kMantissa), the addition rounds to a
+  // multiple of that.
+  const uint32_t beside = (1u - bias - static_cast<uint32_t>(kMantissa) + 23u + 127u) << 23;
+  const uint32_t subnormal =
+      std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + std::bit_cast<float>(beside)) - beside;
+  uint32_t code = magnitude < ((128u - bias) << 23) ? subnormal : normal;
+  // Larger numbers have larger codes, infinity too.
+  code = std::min(code, largest);
+  code = magnitude > 0x7f800000u ? 0x7fu : code;
+  return static_cast<uint8_t>(code | ((bits >> 24) & 0x80u));
+}
+
+BWRT_INLINE_BODY uint8_t NarrowE4M3(float value) { return NarrowF8<3>(value, 7, 0x7e); }
+BWRT_INLINE_BODY uint8_t NarrowE5M2(float value) { return NarrowF8<2>(value, 15, 0x7b); }
+
 // memcpy reads and writes unaligned elements, and compiles to plain moves.
 BWRT_INLINE_BODY uint16_t Load16(const unsigned char* src, int64_t i) {
   uint16_t bits;
@@ -67,6 +102,12 @@ BWRT_INLINE_BODY void ToF32Body(DType dtype, const void* src, int64_t n, float* 
     case DType::kBF16:
       for (int64_t i = 0; i < n; ++i) dst[i] = WidenBF16(Load16(bytes, i));
       return;
+    case DType::kF8E4M3:
+      for (int64_t i = 0; i < n; ++i) dst[i] = WidenE4M3(bytes[i]);
+      return;
+    case DType::kF8E5M2:
+      for (int64_t i = 0; i < n; ++i) dst[i] = WidenE5M2(bytes[i]);
+      return;
   }
 }
 
@@ -81,6 +122,12 @@ BWRT_INLINE_BODY void FromF32Body(DType dtype, const float* __restrict src, int6
       return;
     case DType::kBF16:
       for (int64_t i = 0; i < n; ++i) Store16(bytes, i, NarrowBF16(src[i]));
+      return;
+    case DType::kF8E4M3:
+      for (int64_t i = 0; i < n; ++i) bytes[i] = NarrowE4M3(src[i]);
+      return;
+    case DType::kF8E5M2:
+      for (int64_t i = 0; i < n; ++i) bytes[i] = NarrowE5M2(src[i]);
       return;
   }
 }
@@ -97,6 +144,10 @@ float FromBF16(uint16_t bits) { return WidenBF16(bits); }
 uint16_t ToBF16(float value) { return NarrowBF16(value); }
 float FromF16(uint16_t bits) { return WidenF16(bits); }
 uint16_t ToF16(float value) { return NarrowF16(value); }
+float FromF8E4M3(uint8_t bits) { return WidenE4M3(bits); }
+uint8_t ToF8E4M3(float value) { return NarrowE4M3(value); }
+float FromF8E5M2(uint8_t bits) { return WidenE5M2(bits); }
+uint8_t ToF8E5M2(float value) { return NarrowE5M2(value); }
 
 void ToF32(DType dtype, const void* src, int64_t n, float* dst) {
   if (n <= 0) return;

@@ -85,7 +85,8 @@ absl::StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(const kernels::CpuI
   DeviceInfo info;
   info.name = "cpu";
   info.description = absl::StrCat(cpu.model, ", ", cpu.isa, ", ", options.threads, " threads on ", cpu.cores, " cores");
-  info.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
+  info.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16, kernels::DType::kF8E4M3,
+                 kernels::DType::kF8E5M2};
   for (const kernels::DType dtype : info.dtypes) {
     const std::string kernel(kernels::KernelName(dtype));
     if (std::find(info.kernels.begin(), info.kernels.end(), kernel) == info.kernels.end()) {
@@ -187,7 +188,7 @@ absl::StatusOr<WaveReport> CpuDevice::Run(const Wave& wave, const DeviceTensor* 
   problem.w = *std::move(panels);
   problem.c = {reinterpret_cast<std::byte*>(c.data()), wave.grid.m, wave.grid.n, wave.c_stride, wave.c_dtype};
   problem.rows = wave.packed_rows;
-  problem.alpha = wave.alpha;
+  problem.alpha = wave.factor();
   problem.beta = wave.beta;
   problem.bias = wave.bias;
   problem.activation = wave.activation;

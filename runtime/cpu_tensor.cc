@@ -20,6 +20,8 @@ std::array<bool, 2> CpuTensor::Wanted(const TensorType& type, const CpuTensor* p
   // What is no matrix, or opaque, is never a W: there is nothing to pack.
   if (type.shape.size() != 2 || !type.dtype.computed()) return {false, false};
   const bool transposed = predecessor != nullptr && predecessor->Has(true);
+  // Of 8-bit elements a layout has four times the bytes: only where waves have asked for one.
+  if (kernels::IsF8(*type.dtype.computed())) return {predecessor != nullptr && predecessor->Has(false), transposed};
   return {!transposed || predecessor->Has(false), transposed};
 }
 

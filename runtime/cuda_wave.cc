@@ -7,6 +7,10 @@
 namespace bwrt::runtime {
 namespace {
 
+// The numbers that the plugin's header will give them.
+constexpr int32_t kF8E4M3 = 3;
+constexpr int32_t kF8E5M2 = 4;
+
 int32_t Code(kernels::DType dtype) {
   switch (dtype) {
     case kernels::DType::kF32:
@@ -15,6 +19,11 @@ int32_t Code(kernels::DType dtype) {
       return BWRT_CUDA_F16;
     case kernels::DType::kBF16:
       return BWRT_CUDA_BF16;
+    // Not among a device's dtypes before its plugin computes with them.
+    case kernels::DType::kF8E4M3:
+      return kF8E4M3;
+    case kernels::DType::kF8E5M2:
+      return kF8E5M2;
   }
   return BWRT_CUDA_F32;
 }
@@ -93,7 +102,7 @@ CudaWave::CudaWave(const Wave& wave) {
     abi_.w_stride = wave.w_transposed ? wave.k : grid.n;
   }
   abi_.w_transposed = wave.w_transposed ? 1 : 0;
-  abi_.alpha = wave.alpha;
+  abi_.alpha = wave.factor();
   abi_.beta = wave.beta;
   abi_.bias = wave.bias.empty() ? nullptr : wave.bias.data();
   abi_.c_stride = wave.c_stride;

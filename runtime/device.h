@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "kernels/cache_counts.h"
 #include "kernels/dtype.h"
 #include "runtime/clock.h"
@@ -57,6 +58,15 @@ struct WaveReport {
   std::optional<kernels::CacheCounts> hardware_counts;  // While its tiles were computed; absent where nothing counted.
 };
 
+// What a device found to run waves of one kind with.
+struct TunedAlgorithm {
+  std::string algorithm;  // For people.
+  Duration median{0};
+  Duration first_choice{0};           // Median of what it would have taken otherwise.
+  int timed = 0;                      // Candidates.
+  std::vector<std::string> rejected;  // For a wrong result, in words.
+};
+
 // Thread-safe: several lanes run waves on one device at once.
 class Device {
  public:
@@ -69,6 +79,8 @@ class Device {
 
   // What hardware counters last said of the member with this index: values already recorded, no call of the device.
   virtual DeviceCounters Counters(size_t member) const { return {.text = members()[member]->hardware_counters}; }
+  // The device of that member; this one, unless it stands for several.
+  virtual Device& member(size_t /*index*/) { return *this; }
 
   // UNAVAILABLE with the reason while the device is out of service, in which every wave would fail.
   virtual absl::Status CheckServing() const { return absl::OkStatus(); }
@@ -104,6 +116,21 @@ class Device {
   // On an error `c` is unspecified.
   virtual absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
                                          std::string& c) = 0;
+
+  // Times what the device could run waves of this kind with, for about `budget` at most, on data of its own: operands
+  // are not followed. Waves of the kind run with the fastest right one from then on. Nullopt where there is no choice.
+  // Stops where `progress` says so, and then changes nothing.
+  virtual absl::StatusOr<std::optional<TunedAlgorithm>> Tune(const Wave& /*wave*/, Duration /*budget*/,
+                                                             WaveProgress& /*progress*/) {
+    return std::nullopt;
+  }
+  // Everything that Tune has found, to be kept: printable, of at most kMaxTuningBytes each.
+  static constexpr size_t kMaxTuningBytes = 512;
+  virtual std::vector<std::string> Tunings() const { return {}; }
+  // Takes one of them back, once more checked. Not OK: why it can't be; it is not used then.
+  virtual absl::Status RestoreTuning(absl::string_view /*tuning*/) {
+    return absl::InvalidArgumentError("this device has no choice of algorithms");
+  }
 };
 
 }  // namespace bwrt::runtime

@@ -35,9 +35,7 @@ class ElementType {
 
   // Implicit: every type that devices compute with is one that tensors can have.
   constexpr ElementType(kernels::DType dtype)  // NOLINT(google-explicit-constructor)
-      : code_(dtype == kernels::DType::kF32   ? kF32
-              : dtype == kernels::DType::kF16 ? kF16
-                                              : kBF16) {}
+      : code_(kCodes[static_cast<size_t>(dtype)]) {}
 
   // Nullopt for a number that is none of the wire's.
   static constexpr std::optional<ElementType> FromWire(int number) {
@@ -66,6 +64,10 @@ class ElementType {
         return kernels::DType::kF16;
       case kBF16:
         return kernels::DType::kBF16;
+      case kF8E4M3:
+        return kernels::DType::kF8E4M3;
+      case kF8E5M2:
+        return kernels::DType::kF8E5M2;
       default:
         return std::nullopt;
     }
@@ -73,6 +75,7 @@ class ElementType {
   friend constexpr bool operator==(ElementType, ElementType) = default;
 
  private:
+  static constexpr std::array<Code, kernels::kDTypes> kCodes = {kF32, kF16, kBF16, kF8E4M3, kF8E5M2};
   constexpr explicit ElementType(Code code) : code_(code) {}
   Code code_;
 };

@@ -189,7 +189,8 @@ absl::StatusOr<WaveResult> Lanes::RunLeased(WaveJob& job) {
   result.version_label = version.label();
   LeaseProgress progress(job, *job.lease, *clock_);
   const DeviceTensor* w = *weight == nullptr ? nullptr : (*weight)->tensor.get();
-  auto report = device_->Run(job.wave, w, progress, result.c);
+  auto report = job.measurement ? job.measurement->work(job.wave, progress, result.c)
+                                : device_->Run(job.wave, w, progress, result.c);
   if (!report.ok()) return report.status();
   result.effective = std::move(report->effective);
   AddExtentsDowngrade(job.wave, &result.effective);
@@ -214,8 +215,10 @@ void Lanes::Drop(const WaveJobPtr& job, const absl::Status& why) { Finish(job, w
 void Lanes::Finish(const WaveJobPtr& job, absl::StatusOr<WaveResult> result) {
   clock_->CancelAlarm(job->deadline_alarm);
   queue_.Release(*job);
-  const std::string& device = job->placement ? job->placement->device : device_->members().front()->name;
-  if (result.ok()) {
+  const std::string& device = job->measurement ? job->measurement->device
+                              : job->placement ? job->placement->device
+                                               : device_->members().front()->name;
+  if (result.ok() && !job->measurement) {
     SamplesOf(device).Record(result->readings, result->timings.compute);
   }
   if (job->needs_prefetch) {

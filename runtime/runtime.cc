@@ -12,12 +12,34 @@
 
 namespace bwrt::runtime {
 
+namespace {
+
+// Clients can't name a model so.
+constexpr char kMeasurementModel[] = "(measurement)";
+
+DTypeSet ComputedBy(const Device& device) {
+  std::vector<kernels::DType> dtypes;
+  for (const DeviceInfo* info : device.members()) dtypes.insert(dtypes.end(), info->dtypes.begin(), info->dtypes.end());
+  return DTypeSet::Of(dtypes);
+}
+
+// What a measurement makes never travels.
+Limits WithoutMessages(Limits limits) {
+  limits.max_message_bytes = std::max(limits.max_message_bytes, limits.queue_bytes);
+  return limits;
+}
+
+}  // namespace
+
 Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, const RuntimeContext& context,
                  std::unique_ptr<Prefetcher> prefetcher)
     : options_(std::move(options)),
       clock_(context.clock),
       observer_(context.observer),
-      validator_(options_.whitelist, options_.lenient_shapes, options_.limits, /*paged=*/prefetcher != nullptr),
+      validator_(options_.whitelist, options_.lenient_shapes, options_.limits, /*paged=*/prefetcher != nullptr,
+                 ComputedBy(*device)),
+      measurement_validator_(options_.whitelist, /*lenient=*/false, WithoutMessages(options_.limits),
+                             /*paged=*/false, ComputedBy(*device)),
       restored_(context.state == nullptr),
       device_(std::move(device)),
       weights_(options_.weights, {.limits = &options_.limits,
@@ -32,6 +54,14 @@ Runtime::Runtime(RuntimeOptions options, std::unique_ptr<Device> device, const R
                                   .failpoints = context.failpoints,
                                   .on_startable = [this] { lanes_.queue().Wake(); },
                                   .busy = [this] { return lanes_.in_flight() > 0; }}),
+      measurement_line_({}, {.clock = context.clock,
+                             .executor = context.reclaim,
+                             .journal_executor = nullptr,
+                             .journal = nullptr,
+                             .observer = context.observer,
+                             .failpoints = nullptr,
+                             .on_startable = [] {}}),
+      measurement_model_(std::make_shared<Model>(kMeasurementModel, /*keep_versions=*/0, &measurement_line_)),
       lanes_(device_.get(), std::move(prefetcher), options_.lanes, options_.limits.queue_waves,
              Bytes(options_.limits.queue_bytes), clock_, observer_, [this](const WaveJobPtr& job) { Forget(job); }) {}
 
@@ -91,41 +121,58 @@ absl::StatusOr<Runtime::WaveTicket> Runtime::Submit(WaveRequest request, WaveCal
     return reject(MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE",
                             "the deadline had passed when the wave arrived; it did not run"));
   }
+  auto ticket = Enqueue(*std::move(wave), std::move(model), arrival, std::nullopt, std::move(done));
+  return ticket.ok() ? std::move(ticket) : reject(ticket.status());
+}
 
+absl::StatusOr<Runtime::WaveTicket> Runtime::SubmitMeasurement(WaveRequest request, Measurement measurement,
+                                                               WaveCallback done) {
+  if (absl::Status status = CheckServing(); !status.ok()) return status;
+  const Time arrival = clock_->Now();
+  request.priority = -kMaxPriority;
+  auto wave = measurement_validator_.Validate(std::move(request), WaveValidator::Mode::kComplete,
+                                              *WeightVersion::Empty(), arrival);
+  if (!wave.ok()) return wave.status();
+  return Enqueue(*std::move(wave), measurement_model_, arrival, std::move(measurement), std::move(done));
+}
+
+absl::StatusOr<Runtime::WaveTicket> Runtime::Enqueue(Wave wave, std::shared_ptr<Model> model, Time arrival,
+                                                     std::optional<Measurement> measurement, WaveCallback done) {
   // A thin W can need many times its size in the device's layout.
-  const int64_t working = lanes_.device().WorkingBytes(*wave).value();
-  if (working > options_.limits.queue_bytes - wave->held_bytes.value()) {
-    return reject(
-        MakeError(absl::StatusCode::kResourceExhausted, "WAVE_TOO_LARGE",
-                  absl::StrCat("the wave needs ", wave->held_bytes.value(), " bytes for operands and result and ",
-                               working, " for packed copies; this daemon holds at most ", options_.limits.queue_bytes,
-                               "; publish W as a tensor, split the wave, or raise --queue-bytes")));
+  const int64_t working = lanes_.device().WorkingBytes(wave).value();
+  if (working > options_.limits.queue_bytes - wave.held_bytes.value()) {
+    return MakeError(
+        absl::StatusCode::kResourceExhausted, "WAVE_TOO_LARGE",
+        absl::StrCat("the wave needs ", wave.held_bytes.value(), " bytes for operands and result and ", working,
+                     " for packed copies; this daemon holds at most ", options_.limits.queue_bytes,
+                     "; publish W as a tensor, split the wave, or raise --queue-bytes"));
   }
   const WaveNumber number(last_wave_.fetch_add(1, std::memory_order_relaxed) + 1);
   // The wave counts as pending until its callback has returned, so that a drained daemon has answered.
   const auto job =
-      std::make_shared<WaveJob>(number, *std::move(wave), std::move(model), arrival,
+      std::make_shared<WaveJob>(number, std::move(wave), std::move(model), arrival,
                                 [this, done = std::move(done)](const Wave& ended, absl::StatusOr<WaveResult> result) {
                                   done(ended, std::move(result));
                                   EndOne();
                                 });
+  job->measurement = std::move(measurement);
   job->needs_prefetch = lanes_.prefetcher() != nullptr && !job->wave.io_extents.empty();
   if (!Remember(job)) {
-    return reject(MakeError(absl::StatusCode::kAlreadyExists, "WAVE_ID_IN_FLIGHT",
-                            absl::StrCat("wave_id=", Quoted(job->wave.wave_id),
-                                         ": a wave of this client with this id is in flight; use a fresh id")));
+    return MakeError(absl::StatusCode::kAlreadyExists, "WAVE_ID_IN_FLIGHT",
+                     absl::StrCat("wave_id=", Quoted(job->wave.wave_id),
+                                  ": a wave of this client with this id is in flight; use a fresh id"));
   }
   if (job->wave.deadline) {
     job->deadline_alarm = clock_->SetAlarm(*job->wave.deadline, [this, ticket = WaveTicket(job)] { Expire(ticket); });
   }
-  const bool small = options_.run_here_below > Duration(0) && !job->needs_prefetch &&
+  const bool small = !job->measurement && options_.run_here_below > Duration(0) && !job->needs_prefetch &&
                      lanes_.device().RoughTime(job->wave) <= options_.run_here_below;
   if (small && lanes_.TryRunHere(job)) return WaveTicket(job);
   if (absl::Status status = lanes_.queue().Push(job); !status.ok()) {
     clock_->CancelAlarm(job->deadline_alarm);
     Forget(job);
     EndOne();
-    return reject(std::move(status));
+    return status;
   }
   // The alarm may have fired before the job was in the queue, and found nothing to drop.
   if (job->wave.deadline && clock_->Now() >= *job->wave.deadline) Expire(job);

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,10 @@
 #include "runtime/executor.h"
 #include "runtime/lanes.h"
 #include "runtime/limits.h"
+#include "runtime/model.h"
 #include "runtime/observer.h"
 #include "runtime/sample_recorder.h"
+#include "runtime/swap_line.h"
 #include "runtime/wave_job.h"
 #include "runtime/wave_validator.h"
 #include "runtime/weights.h"
@@ -89,6 +92,11 @@ class Runtime {
   using WaveTicket = std::weak_ptr<WaveJob>;
   absl::StatusOr<WaveTicket> Submit(WaveRequest request, WaveCallback done);
 
+  // As Submit, of a wave that measures a device: of no model, so that no version is leased and no window moves; on a
+  // lane, where `measurement` does the work; behind all others. What it holds is limited by queue_bytes alone.
+  // INVALID_ARGUMENT also where the wave is no tile shape of the whitelist.
+  absl::StatusOr<WaveTicket> SubmitMeasurement(WaveRequest request, Measurement measurement, WaveCallback done);
+
   // Stops an admitted wave between two tiles, or drops it if it has not started. True when it had started. A
   // wave that has ended is left alone.
   bool Cancel(const WaveTicket& ticket);
@@ -114,6 +122,8 @@ class Runtime {
   };
   absl::StatusOr<DeviceSample> GetSample(absl::string_view device) const;
   Gauges GetGauges() const;
+  // The device that the view at that position is of.
+  Device& GetDevice(size_t member) { return lanes_.device().member(member); }
   // Null when no page source is configured.
   const Prefetcher* prefetcher() const { return lanes_.prefetcher(); }
 
@@ -133,6 +143,8 @@ class Runtime {
  private:
   using WaveKey = std::pair<std::string, std::string>;  // client_id, wave_id
 
+  absl::StatusOr<WaveTicket> Enqueue(Wave wave, std::shared_ptr<Model> model, Time arrival,
+                                     std::optional<Measurement> measurement, WaveCallback done);
   absl::StatusOr<Wave> Admit(WaveRequest request, WaveValidator::Mode mode, std::shared_ptr<Model>* model) const;
   bool Remember(const WaveJobPtr& job);  // False when its id is in flight already.
   void Forget(const WaveJobPtr& job);
@@ -144,6 +156,7 @@ class Runtime {
   Clock* const clock_;
   RuntimeObserver* const observer_;
   const WaveValidator validator_;
+  const WaveValidator measurement_validator_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> restored_;
   std::atomic<uint64_t> last_wave_{0};
@@ -158,6 +171,9 @@ class Runtime {
 
   const std::unique_ptr<Device> device_;
   Weights weights_;
+  // What measurements lease.
+  SwapLine measurement_line_;
+  const std::shared_ptr<Model> measurement_model_;
   Lanes lanes_;  // Last: its threads use all of the above.
 };
 

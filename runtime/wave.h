@@ -55,6 +55,8 @@ struct Wave {
   int64_t c_stride = 0;  // Elements, >= n.
   Bytes c_bytes;         // Size of the result: ((m - 1) * c_stride + n) elements.
   float alpha = 1;
+  float a_scale = 1;  // Of 8-bit operands; else 1.
+  float w_scale = 1;
   float beta = 0;
   std::vector<float> bias;  // Empty or n values.
   kernels::Activation activation = kernels::Activation::kIdentity;
@@ -65,6 +67,9 @@ struct Wave {
   Bytes held_bytes;  // Operands and result: what the wave keeps in memory until it is done.
 
   std::shared_ptr<const void> owner;  // Keeps the operands' bytes alive.
+
+  // What A @ W is multiplied by; finite.
+  float factor() const { return static_cast<float>(double{alpha} * a_scale * w_scale); }
 };
 
 // A wish of the request that was not carried out as written, and why.

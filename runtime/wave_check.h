@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kernels/dtype.h"
+#include "runtime/dtype_set.h"
 #include "runtime/limits.h"
 #include "runtime/tile_whitelist.h"
 #include "runtime/traversal.h"
@@ -25,6 +26,7 @@ namespace bwrt::runtime {
 struct WaveRules {
   const TileWhitelist& whitelist;
   const Limits& limits;
+  DTypeSet dtypes = DTypeSet::All();  // Of A and W.
   bool lenient = false;
   bool paged = false;  // io_extents will be read from a page source.
   bool dry = false;    // Operands may be left out.
@@ -50,7 +52,9 @@ struct CheckedTypes {
   kernels::DType c_dtype = kernels::DType::kF32;
 };
 // What A and W consist of: the spec's word, else the stored W's, else f32.
-CheckedTypes CheckTypes(const WaveRequest& r, const WeightVersion& version, Violations& bad);
+CheckedTypes CheckTypes(const WaveRequest& r, const WaveRules& rules, const WeightVersion& version, Violations& bad);
+// The scales of 8-bit operands.
+void CheckScales(const WaveRequest& r, std::optional<kernels::DType> dtype, Violations& bad);
 
 struct CheckedShape {
   bool dims_good = false;  // m, n and k.

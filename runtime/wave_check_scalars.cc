@@ -50,6 +50,29 @@ void CheckScalars(const WaveRequest& r, bool dry, Violations& bad) {
   known("spec.tail_policy", static_cast<int>(r.spec.tail_policy), static_cast<int>(TailPolicy::kPeel));
 }
 
+void CheckScales(const WaveRequest& r, std::optional<kernels::DType> dtype, Violations& bad) {
+  bool good = true;
+  const auto check = [&](absl::string_view field, const std::optional<float>& scale) {
+    if (!scale) return;
+    // Where the dtype itself is wrong, that is said.
+    if (dtype && !kernels::IsF8(*dtype)) {
+      bad.Add(field, "SCALE_WITHOUT_F8", *scale, "only F8_E4M3 and F8_E5M2 have scales, and the dtype is ",
+              kernels::Name(*dtype), "; leave it out, or fold it into alpha");
+      good = false;
+    } else if (!std::isfinite(*scale) || *scale <= 0) {
+      bad.Add(field, "SCALE", *scale, "must be a finite number above 0");
+      good = false;
+    }
+  };
+  check("a_scale", r.a_scale);
+  check("w_scale", r.w_scale);
+  const double factor = double{r.alpha.value_or(1)} * r.a_scale.value_or(1) * r.w_scale.value_or(1);
+  if (good && std::isfinite(r.alpha.value_or(1)) && !std::isfinite(static_cast<float>(factor))) {
+    bad.Add("a_scale", "SCALE", r.a_scale.value_or(1), "alpha * a_scale * w_scale is ", factor,
+            ", beyond the range of f32; use smaller scales");
+  }
+}
+
 void CheckWindow(const WaveSpec& s, Violations& bad) {
   if (s.swap_begin < 0) bad.Add("spec.swap_begin", "SWAP_WINDOW", s.swap_begin, "must be at least 0");
   if (s.swap_end <= s.swap_begin) {

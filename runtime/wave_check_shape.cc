@@ -1,6 +1,12 @@
 // Dtypes, dimensions, tile shape and grid.
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "runtime/wave_check.h"
 
 namespace bwrt::runtime {
@@ -16,10 +22,27 @@ std::optional<DType> ToDType(DTypeWish wish) {
       return DType::kF16;
     case DTypeWish::kBF16:
       return DType::kBF16;
+    case DTypeWish::kF8E4M3:
+      return DType::kF8E4M3;
+    case DTypeWish::kF8E5M2:
+      return DType::kF8E5M2;
     case DTypeWish::kUnspecified:
       break;
   }
   return std::nullopt;
+}
+
+// As the wire names them: "F32, F16 or BF16".
+std::string Names(DTypeSet dtypes) {
+  std::vector<std::string> names;
+  for (int i = 0; i < kernels::kDTypes; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (dtypes.Has(dtype)) names.push_back(absl::AsciiStrToUpper(kernels::Name(dtype)));
+  }
+  if (names.size() < 2) return absl::StrJoin(names, "");
+  const std::string last = std::move(names.back());
+  names.pop_back();
+  return absl::StrCat(absl::StrJoin(names, ", "), " or ", last);
 }
 
 bool CheckDim(absl::string_view field, int64_t value, const Limits& limits, Violations& bad) {
@@ -63,27 +86,32 @@ std::optional<TileGrid> CheckGrid(const TileGrid& grid, const Limits& limits, Vi
 
 }  // namespace
 
-CheckedTypes CheckTypes(const WaveRequest& r, const WeightVersion& version, Violations& bad) {
+CheckedTypes CheckTypes(const WaveRequest& r, const WaveRules& rules, const WeightVersion& version, Violations& bad) {
   CheckedTypes types;
-  const auto known = [&](absl::string_view field, DTypeWish wish) {
-    const int value = static_cast<int>(wish);
-    const bool good = value >= 0 && value <= static_cast<int>(DTypeWish::kBF16);
-    if (!good) bad.Add(field, "UNKNOWN_DTYPE", value, "not a dtype this daemon computes with; use F32, F16 or BF16");
+  // Computed by the device, or not stated.
+  const auto known = [&](absl::string_view field, DTypeWish wish, DTypeSet among) {
+    const std::optional<DType> dtype = ToDType(wish);
+    const bool good = dtype ? among.Has(*dtype) : wish == DTypeWish::kUnspecified;
+    if (!good) {
+      bad.Add(field, "UNKNOWN_DTYPE", static_cast<int>(wish), "not a dtype this daemon computes ",
+              field == "c_dtype" ? "C in" : "with", "; use ", Names(among));
+    }
     return good;
   };
-  if (known("spec.dtype", r.spec.dtype)) {
+  if (known("spec.dtype", r.spec.dtype, rules.dtypes)) {
     types.dtype = ToDType(r.spec.dtype);
     if (!types.dtype && r.w.source == OperandRequest::Source::kTensor) {
       // An unknown tensor is reported by CheckWeight, once the request itself is right.
       // So is one of an opaque type, as WEIGHT_DTYPE.
       if (const NamedTensor* stored = version.Find(r.w.tensor)) types.dtype = stored->tensor->type().dtype.computed();
+      if (types.dtype && !rules.dtypes.Has(*types.dtype)) types.dtype.reset();
     } else if (!types.dtype) {
       types.dtype = DType::kF32;
     }
   }
-  if (known("c_dtype", r.c_dtype)) {
+  if (known("c_dtype", r.c_dtype, DTypeSet::OfC())) {
     types.c_dtype = ToDType(r.c_dtype).value_or(DType::kF32);
-    if (types.c_dtype != DType::kF32 && types.dtype && types.c_dtype != *types.dtype) {
+    if (types.c_dtype != DType::kF32 && types.dtype && !kernels::IsF8(*types.dtype) && types.c_dtype != *types.dtype) {
       bad.Add("c_dtype", "C_DTYPE", kernels::Name(types.c_dtype), "must be f32 or the dtype of A and W (",
               kernels::Name(*types.dtype), ")");
     }

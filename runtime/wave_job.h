@@ -9,9 +9,11 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "runtime/clock.h"
+#include "runtime/device.h"
 #include "runtime/ids.h"
 #include "runtime/lease.h"
 #include "runtime/model.h"
@@ -23,6 +25,14 @@ namespace bwrt::runtime {
 
 // Called exactly once for an admitted wave, from any thread, under no lock of the runtime.
 using WaveCallback = std::function<void(const Wave& wave, absl::StatusOr<WaveResult> result)>;
+
+// What a lane does for a measurement instead of running the wave on its device.
+using LaneWork = std::function<absl::StatusOr<WaveReport>(const Wave& wave, WaveProgress& progress, std::string& c)>;
+
+struct Measurement {
+  std::string device;  // The member that is measured.
+  LaneWork work;
+};
 
 struct WaveJob {
   WaveJob(WaveNumber number, Wave wave, std::shared_ptr<Model> model, Time arrival, WaveCallback done)
@@ -41,6 +51,8 @@ struct WaveJob {
   absl::Status prefetch_status;
   PageCounts pages;
   std::optional<Placement> placement;  // Where there was a choice.
+  // Set before the job is queued: it is no client's wave, and no sample of the device.
+  std::optional<Measurement> measurement;
   // The lane asks between tiles.
   std::atomic<bool> cancelled{false};
   // Set before the job is queued, cancelled by whoever ends it.

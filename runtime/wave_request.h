@@ -16,7 +16,7 @@
 
 namespace bwrt::runtime {
 
-enum class DTypeWish : int { kUnspecified = 0, kF32 = 1, kF16 = 2, kBF16 = 3 };
+enum class DTypeWish : int { kUnspecified = 0, kF32 = 1, kF16 = 2, kBF16 = 3, kF8E4M3 = 14, kF8E5M2 = 15 };
 enum class TailPolicy : int { kPad = 0, kDrop = 1, kPeel = 2 };
 enum class Coverage : int { kComplete = 0, kExact = 1, kPartial = 2 };
 enum class ActivationWish : int { kIdentity = 0, kRelu = 1, kGeluTanh = 2, kGeluErf = 3, kSilu = 4 };
@@ -84,6 +84,8 @@ struct WaveRequest {
   OperandRequest c;
   std::optional<float> alpha;
   std::optional<float> beta;
+  std::optional<float> a_scale;
+  std::optional<float> w_scale;
   std::vector<float> bias;
   ActivationWish activation = ActivationWish::kIdentity;
   DTypeWish c_dtype = DTypeWish::kUnspecified;

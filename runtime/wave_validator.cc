@@ -26,7 +26,8 @@ absl::StatusOr<CheckedWave> Check(const WaveRequest& r, const WaveRules& rules, 
   CheckedWave checked;
   CheckNames(r, bad);
   CheckScalars(r, rules.dry, bad);
-  checked.types = CheckTypes(r, version, bad);
+  checked.types = CheckTypes(r, rules, version, bad);
+  CheckScales(r, checked.types.dtype, bad);
   checked.shape = CheckShape(r, checked.types.dtype, rules, bad);
   CheckWindow(r.spec, bad);
   CheckPackOrder(r.spec.pack_order, rules.limits, bad);
@@ -77,6 +78,8 @@ Wave MakeWave(WaveRequest&& r, CheckedWave&& checked, Time now) {
   w.c_stride = operands.c.stride;
   w.c_bytes = Bytes(operands.c.bytes);
   w.alpha = r.alpha.value_or(1);
+  w.a_scale = r.a_scale.value_or(1);
+  w.w_scale = r.w_scale.value_or(1);
   w.beta = r.beta.value_or(0);
   w.bias = std::move(r.bias);
   w.activation = static_cast<kernels::Activation>(r.activation);
@@ -115,8 +118,12 @@ absl::StatusOr<Wave> WaveValidator::Validate(WaveRequest request, Mode mode, con
   if (!request.whitelist_digest.empty() && request.whitelist_digest != whitelist_.digest()) {
     return WhitelistMismatch(request.whitelist_digest, whitelist_.digest());
   }
-  const WaveRules rules = {
-      .whitelist = whitelist_, .limits = limits_, .lenient = lenient_, .paged = paged_, .dry = mode == Mode::kDry};
+  const WaveRules rules = {.whitelist = whitelist_,
+                           .limits = limits_,
+                           .dtypes = dtypes_,
+                           .lenient = lenient_,
+                           .paged = paged_,
+                           .dry = mode == Mode::kDry};
   absl::StatusOr<CheckedWave> checked = Check(request, rules, version);
   if (!checked.ok()) return checked.status();
   Wave wave = MakeWave(std::move(request), *std::move(checked), now);
@@ -131,10 +138,16 @@ absl::StatusOr<TilePlan> WaveValidator::PlanTiles(const WaveRequest& request) co
   r.k = request.k;
   r.coverage = request.coverage;
   r.spec = request.spec;
-  const WaveRules rules = {.whitelist = whitelist_, .limits = limits_, .lenient = true, .paged = false, .dry = true};
+  // Any dtype: it need not be this daemon's device.
+  const WaveRules rules = {.whitelist = whitelist_,
+                           .limits = limits_,
+                           .dtypes = DTypeSet::All(),
+                           .lenient = true,
+                           .paged = false,
+                           .dry = true};
   Violations bad;
   CheckScalars(r, rules.dry, bad);
-  const CheckedTypes types = CheckTypes(r, *WeightVersion::Empty(), bad);
+  const CheckedTypes types = CheckTypes(r, rules, *WeightVersion::Empty(), bad);
   const CheckedShape shape = CheckShape(r, types.dtype, rules, bad);
   std::vector<TileCoord> order;
   if (shape.grid) order = CheckOrder(r, *shape.grid, limits_, bad);

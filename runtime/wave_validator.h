@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/dtype_set.h"
 #include "runtime/limits.h"
 #include "runtime/tile_plan.h"
 #include "runtime/tile_whitelist.h"
@@ -22,8 +23,10 @@ class WaveValidator {
   enum class Mode { kComplete, kDry };
 
   // `paged`: io_extents will be read from a page source, so their layers must be numbers and their pages few enough.
-  WaveValidator(TileWhitelist whitelist, bool lenient, Limits limits, bool paged = false)
-      : whitelist_(std::move(whitelist)), lenient_(lenient), limits_(limits), paged_(paged) {}
+  // `dtypes`: of A and W, that the device computes with.
+  WaveValidator(TileWhitelist whitelist, bool lenient, Limits limits, bool paged = false,
+                DTypeSet dtypes = DTypeSet::All())
+      : whitelist_(std::move(whitelist)), lenient_(lenient), limits_(limits), paged_(paged), dtypes_(dtypes) {}
 
   // Errors, the first that applies:
   // - FAILED_PRECONDITION WHITELIST_MISMATCH: planned with another whitelist; names both digests.
@@ -46,6 +49,7 @@ class WaveValidator {
   const bool lenient_;
   const Limits limits_;
   const bool paged_;
+  const DTypeSet dtypes_;
 };
 
 // "default" for an empty name.

@@ -20,6 +20,7 @@
 #include "runtime/cuda_plugin.h"
 #include "runtime/prefetcher.h"
 #include "server/build_info.h"
+#include "server/drain_signal.h"
 #include "server/host_memory.h"
 #include "server/log.h"
 #include "server/served_device.h"
@@ -54,6 +55,23 @@ std::string CalibrationPath(const std::string& state_dir) {
   return state_dir.empty() ? std::string() : absl::StrCat(state_dir, "/calibration.json");
 }
 
+std::string TuningPath(const std::string& state_dir) {
+  return state_dir.empty() ? std::string() : absl::StrCat(state_dir, "/tuning.json");
+}
+
+absl::StatusOr<std::vector<runtime::TuneProblem>> LoadTuneProblems(const std::string& path) {
+  if (path.empty()) return std::vector<runtime::TuneProblem>();
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file) return absl::NotFoundError(absl::StrCat("--tune-at-start=", path, ": can't be read"));
+  auto problems = runtime::ParseTuneProblems(text.str());
+  if (!problems.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--tune-at-start=", path, ": ", problems.status().message()));
+  }
+  return problems;
+}
+
 v1::Build BuildInfo(const std::string& cuda_plugin) {
   v1::Build build;
   build.set_version(kVersion);
@@ -71,6 +89,9 @@ Daemon::Daemon(Flags flags, runtime::Failpoints* failpoints, DeviceDecorator dec
 absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Failpoints* failpoints,
                                                       DeviceDecorator decorate) {
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(flags), failpoints, std::move(decorate)));
+  auto problems = LoadTuneProblems(daemon->flags_.waves.tune_file);
+  if (!problems.ok()) return problems.status();
+  daemon->tune_problems_ = *std::move(problems);
   const std::string& ready = daemon->flags_.process.ready_file;
   if (!ready.empty()) {
     if (absl::Status status = ReadyFile::RemoveStale(ready); !status.ok()) return status;
@@ -81,6 +102,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Flags flags, runtime::Fail
   if (absl::Status status = daemon->StartMetrics(); !status.ok()) return status;
   // Health answers, with NOT_SERVING, while the weights are read back.
   daemon->Restore();
+  if (absl::Status status = daemon->Tune(); !status.ok()) return status;
   daemon->readiness_.Start([health = daemon->health_.get()](bool serving) { health->SetServing(serving); });
   if (!ready.empty()) {
     auto file = ReadyFile::Create(ready, daemon->listening_,
@@ -120,6 +142,41 @@ void Daemon::Restore() {
   Log(LogLevel::kInfo, "restored",
       {{"bytes", runtime_->GetGauges().weights.committed},
        {"seconds", absl::StrCat(runtime::Seconds(clock_.Now() - begin))}});
+}
+
+// Every device that waves can run on, as far as nothing was kept. What fails there is no reason not to serve.
+absl::Status Daemon::Tune() {
+  if (tune_problems_.empty()) return absl::OkStatus();
+  runtime::TuneOrder order;
+  order.problems = tune_problems_;
+  order.only_missing = true;
+  for (const auto& device : runtime_->Devices()) {
+    order.device = device.info->name;
+    Log(LogLevel::kInfo, "tuning", {{"device", order.device}, {"shapes", order.problems.size()}});
+    const runtime::TuneListener listener = {
+        .on_progress = [](size_t /*problem*/, size_t /*done*/, size_t /*of*/) {},
+        .on_result =
+            [&](size_t problem, const runtime::TuneResult& result) {
+              Log(LogLevel::kInfo, "tuned",
+                  {{"device", order.device},
+                   {"shape", runtime::ToString(order.problems[problem])},
+                   {"tile", runtime::ToString(result.winner.shape)},
+                   {"kernel", result.winner.kernel},
+                   {"seconds", absl::StrCat(runtime::Seconds(result.winner.median))},
+                   {"kept", result.kept}});
+            },
+        .cancelled = DrainSignalPending,
+    };
+    const absl::Status status = tuner_->Tune(order, listener);
+    if (absl::IsInvalidArgument(status)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--tune-at-start=", flags_.waves.tune_file, ": ", status.message()));
+    }
+    if (!status.ok()) {
+      Log(LogLevel::kWarning, "not tuned", {{"device", order.device}, {"error", std::string(status.message())}});
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Daemon::StartRuntime() {
@@ -201,6 +258,11 @@ absl::Status Daemon::StartRuntime() {
   context.root = weights_root_.get();
   context.failpoints = failpoints_;
   runtime_ = std::make_unique<runtime::Runtime>(std::move(options), std::move(device), context, std::move(prefetcher));
+  tuner_ = std::make_unique<runtime::Tuner>(runtime_.get(), &clock_, TuningPath(flags_.weights.state_dir),
+                                            [](const std::string& note) {
+                                              Log(LogLevel::kWarning, "tuning", {{"note", note}});
+                                            });
+  tuner_->Restore();
   return absl::OkStatus();
 }
 
@@ -239,7 +301,7 @@ absl::Status Daemon::StartServer() {
   counted.emplace_back(kHealth);
   grpc_metrics_ = std::make_unique<GrpcMetrics>(registry_.get(), counted);
   health_ = std::make_unique<HealthService>(services);
-  execution_ = std::make_unique<ExecutionService>(runtime_.get(), build_, device_choice_);
+  execution_ = std::make_unique<ExecutionService>(runtime_.get(), tuner_.get(), build_, device_choice_);
   weights_ = std::make_unique<WeightsService>(runtime_.get(), &clock_, flags_.weights.stage_idle_timeout);
   telemetry_ = std::make_unique<TelemetryService>(runtime_.get(), &clock_);
 

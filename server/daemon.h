@@ -22,6 +22,8 @@
 #include "runtime/state/posix_files.h"
 #include "runtime/state/state_store.h"
 #include "runtime/system_clock.h"
+#include "runtime/tuning/tune_problem.h"
+#include "runtime/tuning/tuner.h"
 #include "server/decision_log.h"
 #include "server/device_decorator.h"
 #include "server/flags.h"
@@ -60,6 +62,7 @@ class Daemon {
   absl::Status StartServer();
   absl::Status StartMetrics();
   void Restore();
+  absl::Status Tune();
   void StopServer();
   void OnDeviceState(const absl::Status& state);
   void OnCounters(const std::string& text, bool counting);
@@ -68,6 +71,7 @@ class Daemon {
   runtime::Failpoints* const failpoints_;
   const DeviceDecorator decorate_;
 
+  std::vector<runtime::TuneProblem> tune_problems_;  // Of --tune-at-start.
   // Of the device that was chosen.
   v1::Build build_;
   std::string device_choice_;
@@ -86,6 +90,7 @@ class Daemon {
   runtime::ThreadExecutor journal_;
   runtime::ThreadExecutor bulk_;
   std::unique_ptr<runtime::Runtime> runtime_;
+  std::unique_ptr<runtime::Tuner> tuner_;
   std::unique_ptr<GrpcMetrics> grpc_metrics_;
   std::unique_ptr<HealthService> health_;
   std::unique_ptr<ExecutionService> execution_;

@@ -35,6 +35,13 @@ void BlockDrainSignals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+bool DrainSignalPending() {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 int WaitForDrainSignal() {
   const int first = WaitForOne();
   std::thread([] {

@@ -13,6 +13,9 @@ namespace bwrt::server {
 // an error of that write, not the end of the daemon.
 void BlockDrainSignals();
 
+// Whether one of the signals has come and waits for WaitForDrainSignal: for a start that takes long.
+bool DrainSignalPending();
+
 // Returns the first of the signals that comes. From then on the next one ends the process at once, for an
 // operator who does not want to wait. Once only.
 int WaitForDrainSignal();

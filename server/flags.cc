@@ -226,6 +226,11 @@ const FlagSpec kFlags[] = {
      [](const std::string& text, Flags* flags) {
        return SetBytes(text, kMiB, kMaxBytes, false, &flags->waves.queue_bytes);
      }},
+    {"tune-at-start", "FILE",
+     "Tune each device for the shapes in the file, lines MxNxK[:dtype[:transposed]], before health says SERVING; at "
+     "most "
+     "64, each for 10 s at most, and only those that --state-dir keeps no result for",
+     [](const std::string& text, Flags* flags) { return SetFile(text, &flags->waves.tune_file); }},
     {"max-models", "N", "Default: 64",
      [](const std::string& text, Flags* flags) { return SetCount(text, 1, 10'000, &flags->weights.max_models); }},
     {"weight-memory-limit", "BYTES",

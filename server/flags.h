@@ -59,6 +59,7 @@ struct Flags {
     uint64_t page_cache_bytes = uint64_t{256} << 20;
     uint64_t queue_waves = 1024;
     uint64_t queue_bytes = uint64_t{1} << 30;
+    std::string tune_file;  // Shapes to tune for before anything is served. Empty: none.
   } waves;
 
   struct Weights {

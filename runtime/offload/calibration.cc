@@ -1,6 +1,7 @@
 #include "runtime/offload/calibration.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,19 +33,22 @@ DTypeWish Wish(kernels::DType dtype) {
       return DTypeWish::kF16;
     case kernels::DType::kBF16:
       return DTypeWish::kBF16;
+    case kernels::DType::kF8E4M3:
+      return DTypeWish::kF8E4M3;
+    case kernels::DType::kF8E5M2:
+      return DTypeWish::kF8E5M2;
   }
   return DTypeWish::kF32;
 }
 
-// Bytes that are a number near 1 in each type, so that no product is slow for being subnormal or not a number.
+// Ones, so that no product is slow for being subnormal or not a number.
 std::string Ones(int64_t elements, kernels::DType dtype) {
-  static constexpr char kF32[] = "\x00\x00\x80\x3f";
-  static constexpr char kF16[] = "\x00\x3c";
-  static constexpr char kBF16[] = "\x80\x3f";
+  constexpr float kOne = 1;
+  std::array<char, sizeof(float)> one{};
+  kernels::FromF32(dtype, &kOne, 1, one.data());
   const auto size = static_cast<size_t>(kernels::SizeOf(dtype));
-  const char* const one = dtype == kernels::DType::kF32 ? kF32 : dtype == kernels::DType::kF16 ? kF16 : kBF16;
   std::string bytes(static_cast<size_t>(elements) * size, '\0');
-  for (size_t at = 0; at < bytes.size(); at += size) std::copy_n(one, size, bytes.data() + at);
+  for (size_t at = 0; at < bytes.size(); at += size) std::copy_n(one.data(), size, bytes.data() + at);
   return bytes;
 }
 

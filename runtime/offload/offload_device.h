@@ -34,6 +34,7 @@ class OffloadDevice final : public Device {
   const DeviceInfo& info() const override { return info_; }
   std::vector<const DeviceInfo*> members() const override;
   DeviceCounters Counters(size_t member) const override { return members_[member].device->Counters(0); }
+  Device& member(size_t index) override { return *members_[index].device; }
   absl::StatusOr<std::shared_ptr<const DeviceTensor>> Upload(HostTensor tensor, WeightBudget& budget) override;
   // Of the first device: it alone has layouts.
   Bytes LayoutBytes(const TensorType& type, const DeviceTensor* predecessor) const override;

@@ -106,11 +106,12 @@ v1::GetCapabilitiesResponse Describe(const runtime::Runtime& runtime, v1::Build 
 
 }  // namespace
 
-ExecutionService::ExecutionService(runtime::Runtime* runtime, v1::Build build, std::string device_choice)
+ExecutionService::ExecutionService(runtime::Runtime* runtime, runtime::Tuner* tuner, v1::Build build,
+                                   std::string device_choice)
     : runtime_(runtime),
       capabilities_(Describe(*runtime, std::move(build), std::move(device_choice))),
       streams_(kMaxWaveStreams),
-      service_(runtime) {}
+      service_(runtime, tuner) {}
 
 void ExecutionService::Async::RequestStreamWaveBytes(
     grpc::ServerContext* context, grpc::ServerAsyncReaderWriter<v1::StreamWavesResponse, grpc::ByteBuffer>* stream,

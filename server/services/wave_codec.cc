@@ -82,6 +82,8 @@ runtime::WaveRequest DecodeWave(const v1::SubmitWaveRequest& wave, std::shared_p
   out.c = DecodeOperand(wave.c());
   if (wave.has_alpha()) out.alpha = wave.alpha();
   if (wave.has_beta()) out.beta = wave.beta();
+  if (wave.has_a_scale()) out.a_scale = wave.a_scale();
+  if (wave.has_w_scale()) out.w_scale = wave.w_scale();
   out.bias.assign(wave.bias().begin(), wave.bias().end());
   out.activation = static_cast<runtime::ActivationWish>(wave.activation());
   out.c_dtype = static_cast<runtime::DTypeWish>(wave.c_dtype());
@@ -104,6 +106,10 @@ DType EncodeDType(kernels::DType dtype) {
       return F16;
     case kernels::DType::kBF16:
       return BF16;
+    case kernels::DType::kF8E4M3:
+      return F8_E4M3;
+    case kernels::DType::kF8E5M2:
+      return F8_E5M2;
   }
   return DTYPE_UNSPECIFIED;
 }
