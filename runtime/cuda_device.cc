@@ -34,7 +34,8 @@ DeviceInfo Describe(const BwrtCudaTable& table, const BwrtCudaInfo& info, int or
   out.name = absl::StrCat("cuda:", ordinal);
   out.description = absl::StrCat(Text(info.name), ", ", info.multiprocessors, " SMs, ", info.memory_bytes >> 20,
                                  " MiB of memory, ", info.l2_bytes >> 20, " MiB of L2");
-  out.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16};
+  out.dtypes = {kernels::DType::kF32, kernels::DType::kF16, kernels::DType::kBF16, kernels::DType::kF8E4M3,
+                kernels::DType::kF8E5M2};
   out.kernels = {"cublaslt", "bwrt_plain"};
   if (info.compute_major == 9 && info.compute_minor == 0) {
     out.kernels.insert(out.kernels.begin(), {"bwrt_wgmma", "bwrt_skinny"});

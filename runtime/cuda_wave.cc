@@ -7,10 +7,6 @@
 namespace bwrt::runtime {
 namespace {
 
-// The numbers that the plugin's header will give them.
-constexpr int32_t kF8E4M3 = 3;
-constexpr int32_t kF8E5M2 = 4;
-
 int32_t Code(kernels::DType dtype) {
   switch (dtype) {
     case kernels::DType::kF32:
@@ -19,11 +15,10 @@ int32_t Code(kernels::DType dtype) {
       return BWRT_CUDA_F16;
     case kernels::DType::kBF16:
       return BWRT_CUDA_BF16;
-    // Not among a device's dtypes before its plugin computes with them.
     case kernels::DType::kF8E4M3:
-      return kF8E4M3;
+      return BWRT_CUDA_F8_E4M3;
     case kernels::DType::kF8E5M2:
-      return kF8E5M2;
+      return BWRT_CUDA_F8_E5M2;
   }
   return BWRT_CUDA_F32;
 }
@@ -56,9 +51,6 @@ int32_t Code(TailPolicy tails) {
   return BWRT_CUDA_PAD;
 }
 
-// Coordinates have 16 bits in a table.
-constexpr int64_t kMaxTableSide = 65536;
-
 }  // namespace
 
 CudaWave::CudaWave(const Wave& wave) {
@@ -80,15 +72,13 @@ CudaWave::CudaWave(const Wave& wave) {
   abi_.tails = Code(wave.tails);
   abi_.priority = wave.priority;
   const bool drops = wave.tails == TailPolicy::kDrop;
-  // A grid that large has no explicit order but a truncated one, which says nothing about most of it.
-  if (grid.rows() <= kMaxTableSide && grid.cols() <= kMaxTableSide) {
-    tiles_.reserve(traversal.order.size());
-    for (const TileCoord& tile : traversal.order) {
-      if (drops && grid.Partial(tile)) continue;
-      tiles_.push_back(static_cast<uint32_t>(tile.m) << 16 | static_cast<uint32_t>(tile.n));
-    }
-    abi_.tiles = tiles_.data();
+  tiles_.reserve(traversal.order.size());
+  for (const TileCoord& tile : traversal.order) {
+    if (drops && grid.Partial(tile)) continue;
+    // Validation has seen to it that both have 16 bits.
+    tiles_.push_back(static_cast<uint32_t>(tile.m) << 16 | static_cast<uint32_t>(tile.n));
   }
+  abi_.tiles = tiles_.data();
   abi_.tile_count = static_cast<int64_t>(traversal.order.size()) - (drops ? traversal.dropped : 0);
   abi_.whole = abi_.tile_count == grid.tiles() ? 1 : 0;
   abi_.tmem_hints = wave.tmem_hints ? 1 : 0;

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "kernels/dtype.h"
-#include "kernels/f8.h"
 
 namespace bwrt::cuda {
 namespace {

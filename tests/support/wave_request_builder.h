@@ -183,10 +183,22 @@ class WaveRequestBuilder {
     operand.bytes = bytes;
   }
 
+  int64_t ElementBytes() const {
+    switch (r_.spec.dtype) {
+      case DTypeWish::kF16:
+      case DTypeWish::kBF16:
+        return 2;
+      case DTypeWish::kF8E4M3:
+      case DTypeWish::kF8E5M2:
+        return 1;
+      default:
+        return 4;
+    }
+  }
+
   std::string Zeros(int64_t rows, int64_t cols, int64_t row_stride) const {
     const int64_t stride = row_stride == 0 ? cols : row_stride;
-    const int64_t element = r_.spec.dtype == DTypeWish::kF16 || r_.spec.dtype == DTypeWish::kBF16 ? 2 : 4;
-    return std::string(static_cast<size_t>(((rows - 1) * stride + cols) * element), '\0');
+    return std::string(static_cast<size_t>(((rows - 1) * stride + cols) * ElementBytes()), '\0');
   }
 
   WaveRequest r_;

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "kernels/dtype.h"
-#include "kernels/f8.h"
 #include "runtime/cuda/cuda_engine.h"
 #include "runtime/cuda/cuda_wave_run.h"
 #include "tests/runtime/cuda/engine_wave.h"

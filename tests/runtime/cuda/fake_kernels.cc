@@ -5,7 +5,6 @@
 
 #include "kernels/activation.h"
 #include "kernels/dtype.h"
-#include "kernels/f8.h"
 #include "runtime/cuda_plugin_abi.h"
 
 namespace bwrt::cuda {
