@@ -344,7 +344,12 @@ CudaStatus CudaWaveRun::RunWgmmaAtOnce(const kernels::WgmmaGemm& gemm) {
   all.Add(gemm.ldc).Add(gemm.activation).Add(gemm.alpha).Add(gemm.beta).Add(gemm.bias).Add(kernel.dtype);
   all.Add(kernel.c_dtype).Add(kernel.w_transposed).Add(kernel.swapped).Add(kernel.rows).Add(kernel.cols);
   all.Add(kernel.slabs).Add(gemm.stages).Add(gemm.cluster).Add(gemm.splits).Add(gemm.bm).Add(gemm.bn).Add(gemm.tiles);
-  all.Add(gemm.grid_cols).Add(gemm.first).Add(gemm.count).Add(gemm.partials).Add(gemm.slots).Add(gemm.counts);
+  all.Add(gemm.grid_cols)
+      .Add(gemm.first)
+      .Add(gemm.count)
+      .Add(gemm.partials)
+      .Add(gemm.slots)
+      .Add(static_cast<const void*>(gemm.counts));
   all.Add(layout_.counts).Add(layout_.cleared_end);
   return lane_->graphs().Run(lane_->stream(), key_, w_, all, [&] {
     if (CudaStatus status = ClearCounts(); !status.ok()) return status;

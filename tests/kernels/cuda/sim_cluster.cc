@@ -140,7 +140,7 @@ void SimCluster::Transfer(SimBarrier& barrier, int64_t bytes) {
   Advance(barrier);
 }
 
-void SimCluster::Copy(int operand, std::vector<int> ranks, int stage, int offset, int64_t inner, int64_t outer) {
+void SimCluster::Copy(int operand, const std::vector<int>& ranks, int stage, int offset, int64_t inner, int64_t outer) {
   const WgmmaMap& map = maps_[static_cast<size_t>(operand)];
   const int64_t size = BytesOf(gemm_.kernel.dtype);
   const int64_t line = map.box_inner * size;
@@ -151,7 +151,8 @@ void SimCluster::Copy(int operand, std::vector<int> ranks, int stage, int offset
   if (map.box_outer > 256 || map.pitch % 16 != 0) scheduler_.Fail("a box that TMA does not take");
   for (const int rank : ranks) {
     std::byte* const to = block(rank).shared.data();
-    const auto begin = static_cast<uint64_t>(stage * stage_bytes_ + offset);
+    const auto begin =
+        static_cast<uint64_t>(stage) * static_cast<uint64_t>(stage_bytes_) + static_cast<uint64_t>(offset);
     for (int64_t row = 0; row < map.box_outer; ++row) {
       for (int64_t col = 0; col < map.box_inner; ++col) {
         std::byte* const at = to + Exchanged(begin + static_cast<uint64_t>(row * line + col * size));

@@ -107,7 +107,7 @@ class SimCluster {
   void Arrive(SimBarrier& barrier);
   void Transfer(SimBarrier& barrier, int64_t bytes);
   // One box of `operand` into the same place of every block in `ranks`; coordinates as TMA's.
-  void Copy(int operand, std::vector<int> ranks, int stage, int offset, int64_t inner, int64_t outer);
+  void Copy(int operand, const std::vector<int>& ranks, int stage, int offset, int64_t inner, int64_t outer);
   // X's or Y's [rows, k] values by a descriptor, as floats.
   std::vector<float> Read(const SimBlock& block, uint64_t descriptor, int rows, bool mn_major) const;
 

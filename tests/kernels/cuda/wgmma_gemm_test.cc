@@ -17,7 +17,6 @@
 namespace bwrt::kernels {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr int kSms = 132;
@@ -101,10 +100,11 @@ TEST(WgmmaAddressTest, DescriptorsHaveTheIsasFields) {
 template <typename Shape>
 void CheckFragments() {
   // Every element of the tile is held by exactly one register, and by the one that the ISA says.
-  std::vector<int> held(static_cast<size_t>(Shape::kRows * Shape::kCols));
+  std::vector<int> held(size_t{Shape::kRows} * Shape::kCols);
   std::vector<int> stored(held.size());
   constexpr int kPerBlock = Shape::kAccumulators / Shape::kPieceRegisters;
-  constexpr int kWidth = Shape::kSwapped ? Shape::kRows : Shape::kCols;  // Of C.
+  constexpr size_t kWidth = Shape::kSwapped ? Shape::kRows : Shape::kCols;  // Of C.
+  const auto index = [](int row, int col) { return static_cast<size_t>(row) * kWidth + static_cast<size_t>(col); };
   for (int group = 0; group < kWgmmaConsumers; ++group) {
     for (int thread = 0; thread < 128; ++thread) {
       const int warp = thread / 32;
@@ -114,7 +114,7 @@ void CheckFragments() {
           const TilePosition at = PiecePosition<Shape>(thread % 32, i);
           ASSERT_LT(at.row, 16);
           ASSERT_LT(at.col, Shape::kPieceCols);
-          ++held[static_cast<size_t>((origin.row + at.row) * kWidth + origin.col + at.col)];
+          ++held[index(origin.row + at.row, origin.col + at.col)];
           const TilePosition fragment = FragmentPosition(thread, piece % kPerBlock * Shape::kPieceRegisters + i);
           const int x = group * (Shape::kRows / 2) + piece / kPerBlock * 64 + fragment.row;
           ASSERT_EQ(Shape::kSwapped ? origin.col + at.col : origin.row + at.row, x);
@@ -123,7 +123,7 @@ void CheckFragments() {
         for (int pass = 0; pass < kStorePasses<Shape>; ++pass) {
           const TilePosition from = StorePosition<Shape>(thread % 32, pass);
           for (int i = 0; i < 4; ++i) {
-            ++stored[static_cast<size_t>((origin.row + from.row) * kWidth + origin.col + from.col + i)];
+            ++stored[index(origin.row + from.row, origin.col + from.col + i)];
           }
         }
       }

@@ -86,7 +86,7 @@ class LoopsWave {
   std::string Check() const {
     std::vector<bool> listed(static_cast<size_t>(grid_rows() * grid_cols()), gemm.tiles == nullptr);
     for (const uint32_t tile : tiles_) {
-      listed[static_cast<size_t>((tile >> 16) * static_cast<uint32_t>(grid_cols()) + (tile & 0xffff))] = true;
+      listed[size_t{tile >> 16} * static_cast<size_t>(grid_cols()) + (tile & 0xffff)] = true;
     }
     std::vector<float> row_sums(static_cast<size_t>(gemm.n));
     for (int64_t row = 0; row < gemm.m; ++row) {
@@ -161,15 +161,18 @@ class SimConsumer final : public SimConsumerBase {
     const std::vector<float> x = cluster_.Read(block, product.x, kWgmmaRows, Shape::kXMn);
     const std::vector<float> y = cluster_.Read(block, product.y, Shape::kCols, Shape::kYMn);
     constexpr int kDepth = kWgmmaKBytes / Shape::kElementBytes;
+    const auto at = [](const std::vector<float>& values, int line, int k) {
+      return values[static_cast<size_t>(line) * kDepth + static_cast<size_t>(k)];
+    };
     float turned[kDepth][Shape::kCols];
     for (int k = 0; k < kDepth; ++k) {
-      for (int col = 0; col < Shape::kCols; ++col) turned[k][col] = y[static_cast<size_t>(col * kDepth + k)];
+      for (int col = 0; col < Shape::kCols; ++col) turned[k][col] = at(y, col, k);
     }
     for (int row = 0; row < kWgmmaRows; ++row) {
       float* const sums = sums_[product.block][row];
       if (!product.add) std::fill(sums, sums + Shape::kCols, 0.0f);
       for (int k = 0; k < kDepth; ++k) {
-        const float value = x[static_cast<size_t>(row * kDepth + k)];
+        const float value = at(x, row, k);
         for (int col = 0; col < Shape::kCols; ++col) sums[col] += value * turned[k][col];
       }
     }
