@@ -82,6 +82,8 @@ void Simplify(Breaking* breaking, DType dtype, int64_t m, int64_t n, int64_t k) 
   request.clear_beta();
   request.clear_bias();
   request.clear_c_dtype();
+  request.clear_a_scale();
+  request.clear_w_scale();
   request.set_m(m);
   request.set_n(n);
   request.set_k(k);

@@ -34,6 +34,7 @@ int ParseAndRun(int argc, const char* const* argv, Context& context) {
   AddWeightsCommands(app, context);
   AddWatchCommands(app, context);
   AddPagesCommand(app, context);
+  AddTuneCommand(app, context);
   AddBenchCommand(app, context);
   try {
     app.parse(argc, argv);

@@ -128,6 +128,12 @@ absl::StatusOr<v1::ModelTraversalsResponse> Client::ModelTraversals(const v1::Mo
   return impl_->Call(impl_->execution, &v1::Execution::Stub::ModelTraversals, request, options);
 }
 
+std::unique_ptr<TuneWatch> Client::Tune(const v1::TuneRequest& request, const CallOptions& options) {
+  return std::make_unique<GrpcWatch<v1::TuneResponse>>(
+      StreamContext(options), options.handle,
+      [&](grpc::ClientContext* context) { return impl_->execution.Tune(context, request); });
+}
+
 absl::StatusOr<v1::CancelWaveResponse> Client::CancelWave(const v1::CancelWaveRequest& request,
                                                           const CallOptions& options) {
   return impl_->Call(impl_->execution, &v1::Execution::Stub::CancelWave, request, options);

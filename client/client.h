@@ -69,6 +69,7 @@ class Client {
   absl::StatusOr<v1::GetCapabilitiesResponse> GetCapabilities(const CallOptions& options = {});
   absl::StatusOr<v1::ModelTraversalsResponse> ModelTraversals(const v1::ModelTraversalsRequest& request,
                                                               const CallOptions& options = {});
+  std::unique_ptr<TuneWatch> Tune(const v1::TuneRequest& request, const CallOptions& options = {});
 
   // Weights. With WAIT_FOR_WINDOW and no timeout given, SetWeights allows wait_timeout on top of
   // the default.

@@ -34,6 +34,10 @@ absl::string_view DTypeName(DType dtype) {
       return "f16";
     case BF16:
       return "bf16";
+    case F8_E4M3:
+      return "f8_e4m3";
+    case F8_E5M2:
+      return "f8_e5m2";
     default:
       return "unspecified";
   }
@@ -41,7 +45,7 @@ absl::string_view DTypeName(DType dtype) {
 
 std::optional<DType> ParseDType(absl::string_view name) {
   const std::string lower = absl::AsciiStrToLower(name);
-  for (const DType dtype : {F32, F16, BF16}) {
+  for (const DType dtype : {F32, F16, BF16, F8_E4M3, F8_E5M2}) {
     if (lower == DTypeName(dtype)) return dtype;
   }
   return std::nullopt;
@@ -64,6 +68,9 @@ int64_t DTypeBytes(DType dtype) {
     case F16:
     case BF16:
       return 2;
+    case F8_E4M3:
+    case F8_E5M2:
+      return 1;
     default:
       return 0;
   }
@@ -136,14 +143,49 @@ float FromF16(uint16_t bits) {
   return sign * std::ldexp(static_cast<float>(significand + 1024), exponent - 25);
 }
 
-void AppendElement(DType dtype, float value, std::string* bytes) {
-  char element[sizeof(float)];
+float FromF8(DType dtype, uint8_t bits) {
+  const bool e4m3 = dtype == F8_E4M3;
+  const int mantissa = e4m3 ? 3 : 2, bias = e4m3 ? 7 : 15;
+  const float sign = (bits & 0x80) != 0 ? -1.0f : 1.0f;
+  const int exponent = (bits & 0x7f) >> mantissa;
+  const int significand = bits & ((1 << mantissa) - 1);
+  if (e4m3 && (bits & 0x7f) == 0x7f) return sign * NAN;
+  if (!e4m3 && exponent == 0x1f) return sign * (significand == 0 ? INFINITY : NAN);
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(significand), 1 - bias - mantissa);
+  return sign * std::ldexp(static_cast<float>(significand + (1 << mantissa)), exponent - bias - mantissa);
+}
+
+uint8_t RoundToF8(DType dtype, float value) {
+  const uint8_t sign = std::signbit(value) ? 0x80 : 0;
+  if (std::isnan(value)) return sign | 0x7f;
+  const float magnitude = std::fabs(value);
+  // Codes without their sign lie in the order of what they mean: the last one that is not larger.
+  uint8_t low = 0, high = dtype == F8_E4M3 ? 0x7e : 0x7b;
+  if (magnitude >= FromF8(dtype, high)) return sign | high;
+  while (high - low > 1) {
+    const auto middle = static_cast<uint8_t>((low + high) / 2);
+    (FromF8(dtype, middle) <= magnitude ? low : high) = middle;
+  }
+  // Both exact: three numbers of few bits near each other.
+  const double below = double{magnitude} - FromF8(dtype, low), above = double{FromF8(dtype, high)} - magnitude;
+  const bool up = above < below || (above == below && low % 2 != 0);
+  return sign | (up ? high : low);
+}
+
+void PutElement(DType dtype, float value, char* at) {
   if (dtype == F32) {
-    std::memcpy(element, &value, sizeof(value));
+    std::memcpy(at, &value, sizeof(value));
+  } else if (IsF8(dtype)) {
+    *at = static_cast<char>(RoundToF8(dtype, value));
   } else {
     const uint16_t rounded = dtype == F16 ? RoundToF16(value) : RoundToBf16(value);
-    std::memcpy(element, &rounded, sizeof(rounded));
+    std::memcpy(at, &rounded, sizeof(rounded));
   }
+}
+
+void AppendElement(DType dtype, float value, std::string* bytes) {
+  char element[sizeof(float)];
+  PutElement(dtype, value, element);
   bytes->append(element, DTypeBytes(dtype));
 }
 
@@ -159,6 +201,9 @@ absl::StatusOr<std::vector<double>> DecodeElements(DType dtype, absl::string_vie
       return DecodeAll<float>(bytes, [](float value) { return value; });
     case F16:
       return DecodeAll<uint16_t>(bytes, FromF16);
+    case F8_E4M3:
+    case F8_E5M2:
+      return DecodeAll<uint8_t>(bytes, [dtype](uint8_t bits) { return FromF8(dtype, bits); });
     default:
       return DecodeAll<uint16_t>(bytes, FromBf16);
   }

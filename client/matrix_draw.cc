@@ -1,6 +1,5 @@
 #include "client/matrix_draw.h"
 
-#include <cstring>
 #include <limits>
 
 #include "client/dtype.h"
@@ -26,15 +25,6 @@ float DrawValue(Draws* draws, Fill fill) {
       break;
   }
   return std::numeric_limits<float>::quiet_NaN();
-}
-
-void PutElement(DType dtype, float value, char* at) {
-  if (dtype == F32) {
-    std::memcpy(at, &value, sizeof(value));
-    return;
-  }
-  const uint16_t bits = dtype == F16 ? RoundToF16(value) : RoundToBf16(value);
-  std::memcpy(at, &bits, sizeof(bits));
 }
 
 }  // namespace

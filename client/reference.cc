@@ -192,7 +192,9 @@ absl::StatusOr<std::vector<double>> ReferenceC(const v1::SubmitWaveRequest& requ
 
   std::vector<double> result(m * n, 0.0);
   MultiplyAdd(*a, *w, m, n, k, &result);
-  const double alpha = request.has_alpha() ? request.alpha() : 1.0;
+  const double alpha = (request.has_alpha() ? request.alpha() : 1.0) *
+                       (request.has_a_scale() ? request.a_scale() : 1.0) *
+                       (request.has_w_scale() ? request.w_scale() : 1.0);
   const double beta = request.has_beta() ? request.beta() : 0.0;
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t column = 0; column < n; ++column) {

@@ -3,7 +3,7 @@
 // Pure functions; thread-safe. They read the request as the proto documents it and share no code
 // with the daemon:
 //
-//   C = activation(alpha * A @ W + beta * C + bias)
+//   C = activation(alpha * a_scale * w_scale * A @ W + beta * C + bias)
 //
 // on every tile that runs; other tiles keep the C given, or zeros.
 #pragma once

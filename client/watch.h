@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "bwrt/v1/execution.pb.h"
 #include "bwrt/v1/telemetry.pb.h"
 #include "bwrt/v1/weights.pb.h"
 #include "grpc/health/v1/health.pb.h"
@@ -29,6 +30,7 @@ class Watch {
 using ModelWatch = Watch<v1::ModelEvent>;
 using LoadWatch = Watch<v1::LoadFileProgress>;
 using SampleWatch = Watch<v1::SampleResponse>;
+using TuneWatch = Watch<v1::TuneResponse>;
 using HealthWatch = Watch<grpc::health::v1::HealthCheckResponse>;
 
 }  // namespace bwrt::client

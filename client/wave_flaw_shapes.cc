@@ -168,7 +168,7 @@ bool HugeGrid(Breaking* b) {
 bool Dtype(Breaking* b) {
   Plain(b, F32);
   // Types that tensors may have, but no device computes with, and numbers that mean no type.
-  b->spec()->set_dtype(static_cast<DType>(b->draws.Pick<int>({F64, I8, F8_E4M3, DType_MAX + 1, 99, -1})));
+  b->spec()->set_dtype(static_cast<DType>(b->draws.Pick<int>({F64, I8, U8, DType_MAX + 1, 99, -1})));
   b->Expect("spec.dtype", "UNKNOWN_DTYPE");
   return true;
 }
@@ -180,11 +180,34 @@ bool CDtype(Breaking* b) {
   return true;
 }
 
+bool CDtypeF8(Breaking* b) {
+  Plain(b, AnyDType(b));
+  b->request().set_c_dtype(b->draws.Pick({F8_E4M3, F8_E5M2}));
+  b->Expect("c_dtype", "UNKNOWN_DTYPE");
+  return true;
+}
+
 bool CDtypeOther(Breaking* b) {
   const DType dtype = AnyDType(b);
   Plain(b, dtype);
   b->request().set_c_dtype(dtype == BF16 ? F16 : dtype == F16 ? BF16 : b->draws.Pick({BF16, F16}));
   b->Expect("c_dtype", "C_DTYPE");
+  return true;
+}
+
+bool ScaleWithoutF8(Breaking* b) {
+  Plain(b, AnyDType(b));
+  b->request().set_a_scale(b->draws.Pick<float>({1, 0.5, -1}));
+  b->Expect("a_scale", "SCALE_WITHOUT_F8");
+  return true;
+}
+
+bool Scale(Breaking* b) {
+  if (!IsComputed(b->space, F8_E4M3)) return false;
+  Plain(b, F8_E4M3);
+  b->request().set_w_scale(
+      b->draws.Pick<float>({0, -1, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}));
+  b->Expect("w_scale", "SCALE");
   return true;
 }
 
@@ -210,6 +233,9 @@ std::vector<Flaw> ShapeFlaws() {
       {"unknown dtype", WavePart::kAlone, Dtype},
       {"unknown c_dtype", WavePart::kAlone, CDtype},
       {"c_dtype of another input", WavePart::kAlone, CDtypeOther},
+      {"c_dtype of 8 bits", WavePart::kAlone, CDtypeF8},
+      {"a_scale without f8", WavePart::kAlone, ScaleWithoutF8},
+      {"scale not positive", WavePart::kAlone, Scale},
   };
 }
 

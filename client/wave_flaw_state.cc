@@ -27,8 +27,6 @@ bool UnknownTensor(Breaking* b) {
   return true;
 }
 
-bool IsComputed(const v1::Tensor& tensor) { return DTypeBytes(tensor.dtype()) != 0; }
-
 // A matrix that could be W, and which way round; null where there is none.
 const v1::Tensor* PickMatrix(Breaking* b, bool* transposed) {
   if (b->space.models.empty()) return nullptr;
@@ -36,8 +34,9 @@ const v1::Tensor* PickMatrix(Breaking* b, bool* transposed) {
   if (model.tensors.empty()) return nullptr;
   const v1::Tensor& tensor = b->draws.PickFrom(model.tensors);
   *transposed = b->draws.Percent(50);
-  // In whole granules of any type.
-  if (tensor.shape_size() != 2 || tensor.shape(*transposed ? 1 : 0) % 16 != 0) return nullptr;
+  // In whole granules of any type that it is told to be of.
+  const int64_t granules = IsF8(tensor.dtype()) ? 32 : 16;
+  if (tensor.shape_size() != 2 || tensor.shape(*transposed ? 1 : 0) % granules != 0) return nullptr;
   b->request().set_model(model.name);
   b->request().clear_required_version();
   b->request().set_w_transposed(*transposed);
@@ -51,7 +50,7 @@ bool WeightDtype(Breaking* b) {
   const DType other = tensor->dtype() == F32 ? BF16 : tensor->dtype() == BF16 ? F16 : F32;
   Simplify(b, other, kM, tensor->shape(transposed ? 0 : 1), tensor->shape(transposed ? 1 : 0));
   // Opaque bytes are of no type that a wave could take over.
-  if (!IsComputed(*tensor) && b->draws.Percent(50)) b->spec()->set_dtype(DTYPE_UNSPECIFIED);
+  if (!IsComputed(b->space, tensor->dtype()) && b->draws.Percent(50)) b->spec()->set_dtype(DTYPE_UNSPECIFIED);
   b->request().mutable_w()->set_tensor(tensor->name());
   b->Refuse(StatusCode::kFailedPrecondition, "WEIGHT_DTYPE");
   return true;
@@ -60,9 +59,9 @@ bool WeightDtype(Breaking* b) {
 bool WeightShape(Breaking* b) {
   bool transposed = false;
   const v1::Tensor* tensor = PickMatrix(b, &transposed);
-  if (tensor == nullptr || !IsComputed(*tensor)) return false;
+  if (tensor == nullptr || !IsComputed(b->space, tensor->dtype())) return false;
   const int64_t n = tensor->shape(transposed ? 0 : 1), k = tensor->shape(transposed ? 1 : 0);
-  const int64_t more = b->draws.Percent(50) ? 16 : 0;  // In K, else in N.
+  const int64_t more = b->draws.Percent(50) ? (IsF8(tensor->dtype()) ? 32 : 16) : 0;  // In K, else in N.
   Simplify(b, tensor->dtype(), kM, n + (more == 0 ? 1 : 0), k + more);
   // Also where the wave takes its dtype from the tensor.
   if (b->draws.Percent(30)) b->spec()->set_dtype(DTYPE_UNSPECIFIED);
@@ -76,7 +75,7 @@ bool NoMatrix(Breaking* b) {
   const PublishedModel& model = b->draws.PickFrom(b->space.models);
   if (model.tensors.empty()) return false;
   const v1::Tensor& tensor = b->draws.PickFrom(model.tensors);
-  if (tensor.shape_size() == 2 || !IsComputed(tensor)) return false;
+  if (tensor.shape_size() == 2 || !IsComputed(b->space, tensor.dtype())) return false;
   b->request().set_model(model.name);
   b->request().clear_required_version();
   Simplify(b, tensor.dtype(), kM, 1, 48);

@@ -43,7 +43,7 @@ class Drawing {
 
   // Which operand types, and whose W.
   void DrawTypes() {
-    dtype_ = draws_.Pick({F32, BF16, F16});
+    dtype_ = draws_.PickFrom(space_.dtypes);
     request().set_w_transposed(draws_.Percent(50));
     if (!space_.models.empty()) {
       const PublishedModel& model = draws_.PickFrom(space_.models);
@@ -54,13 +54,14 @@ class Drawing {
     }
     // Unspecified, it is the stored W's, else f32.
     if ((wave_.stored_w == nullptr && dtype_ != F32) || draws_.Percent(70)) spec()->set_dtype(dtype_);
-    request().set_c_dtype(draws_.Pick({DTYPE_UNSPECIFIED, F32, dtype_, dtype_}));
+    request().set_c_dtype(IsF8(dtype_) ? draws_.Pick({DTYPE_UNSPECIFIED, F32, F16, BF16})
+                                       : draws_.Pick({DTYPE_UNSPECIFIED, F32, dtype_, dtype_}));
   }
 
   void PickStored(const PublishedModel& model) {
     if (model.tensors.empty()) return;
     const v1::Tensor& tensor = draws_.PickFrom(model.tensors);
-    if (tensor.shape_size() != 2 || DTypeBytes(tensor.dtype()) == 0) return;
+    if (tensor.shape_size() != 2 || !IsComputed(space_, tensor.dtype())) return;
     const int64_t k = tensor.shape(request().w_transposed() ? 1 : 0);
     if (!space_.lenient && k % GranuleOf(tensor.dtype()) != 0) return;
     wave_.stored_w = &tensor;

@@ -55,6 +55,10 @@ void DrawOperands(Draws* draws, DType dtype, v1::SubmitWaveRequest* request) {
   }
   DrawC(draws, request);
   if (draws->Percent(60)) request->set_alpha(draws->Pick<float>({0, 1, -1, 0.5, draws->Unit() * 2, draws->Unit()}));
+  if (IsF8(dtype)) {
+    if (draws->Percent(70)) request->set_a_scale(draws->Pick<float>({1, 0.5, 0x1p-6f, 3, 0.3f}));
+    if (draws->Percent(70)) request->set_w_scale(draws->Pick<float>({1, 2, 0x1p-4f, 0.7f}));
+  }
   if (draws->Percent(40)) {
     request->mutable_bias()->Reserve(static_cast<int>(n));
     for (int64_t i = 0; i < n; ++i) request->add_bias(draws->Unit() * 2);

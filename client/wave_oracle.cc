@@ -81,7 +81,8 @@ double WaveOracle::tolerance() const { return dtype_ == F32 && c_dtype_ == F32 ?
 
 absl::Status WaveOracle::Compute(const v1::Tensor* stored_w, const OracleOptions& options) {
   const int64_t m = request_.m(), n = request_.n(), k = request_.k();
-  // "`spec.dtype` governs A and W; unspecified takes the stored W's, else f32." C: "f32 or the input type".
+  // "`spec.dtype` governs A and W; unspecified takes the stored W's, else f32." C: "f32 or the input type"; of f8, also
+  // f16 and bf16.
   dtype_ = request_.spec().dtype();
   if (dtype_ == DTYPE_UNSPECIFIED) dtype_ = stored_w == nullptr ? F32 : stored_w->dtype();
   c_dtype_ = request_.c_dtype() == DTYPE_UNSPECIFIED ? F32 : request_.c_dtype();
@@ -168,7 +169,9 @@ void WaveOracle::ComputeTile(const ScheduledTile& tile, const Operands& operands
   if (elements.size() == 0) return;
   const int64_t k = request_.k(), columns = part_.columns(), width = elements.column_end - elements.column_begin;
   const double* w = &operands.w[static_cast<size_t>(elements.column_begin - part_.column_begin)];
-  const double alpha = request_.has_alpha() ? request_.alpha() : 1;
+  const double alpha = (request_.has_alpha() ? request_.alpha() : 1.0) *
+                       (request_.has_a_scale() ? request_.a_scale() : 1.0) *
+                       (request_.has_w_scale() ? request_.w_scale() : 1.0);
   const double beta = request_.has_beta() ? request_.beta() : 0;
   std::vector<double> a_squares(static_cast<size_t>(k)), sums(static_cast<size_t>(width));
   for (const int64_t row : elements.rows) {

@@ -1,6 +1,6 @@
 // What a valid wave must come back with: a judge of results, written from the design's sentences alone.
 //
-//   C = activation(alpha * A @ W + beta * C + bias), in double precision, on every tile that runs
+//   C = activation(alpha * a_scale * w_scale * A @ W + beta * C + bias), in double precision, on every tile that runs
 //
 // and bit for bit what C held before everywhere else: in tiles that are skipped and in the gaps of its stride.
 //

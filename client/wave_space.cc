@@ -44,6 +44,13 @@ WaveSpace SpaceOf(const v1::GetCapabilitiesResponse& capabilities) {
   }
   space.whitelist_digest = capabilities.whitelist_digest();
   space.lenient = capabilities.lenient_shapes();
+  for (const DType dtype : {F8_E4M3, F8_E5M2}) {
+    const auto computes = [dtype](const v1::Device& device) {
+      return std::find(device.dtypes().begin(), device.dtypes().end(), dtype) != device.dtypes().end();
+    };
+    // The first runs whatever no other one does.
+    if (!capabilities.devices().empty() && computes(capabilities.devices(0))) space.dtypes.push_back(dtype);
+  }
   return space;
 }
 
@@ -69,6 +76,11 @@ PublishedModel RandomModel(uint64_t seed, const std::string& name) {
   opaque->add_shape(64);
   opaque->add_shape(64);
   for (int i = 0; i < 64 * 64; ++i) opaque->mutable_data()->push_back(static_cast<char>(draws.Below(256)));
+  for (const DType dtype : {F8_E4M3, F8_E5M2}) {
+    const std::string prefix = absl::StrCat("layers/0/", DTypeName(dtype), ".");
+    model.tensors.push_back(RandomTensor(&draws, absl::StrCat(prefix, "square"), dtype, {128, 128}));
+    model.tensors.push_back(RandomTensor(&draws, absl::StrCat(prefix, "wide"), dtype, {32, 300}));
+  }
   return model;
 }
 

@@ -3,6 +3,7 @@
 // Plain values and pure functions; thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ struct WaveSpace {
   std::vector<v1::TileShape> whitelist = {};
   // Empty: waves state none.
   std::string whitelist_digest = {};
+  // Of A and W.
+  std::vector<DType> dtypes = {F32, BF16, F16};
   // Also tile shapes that are not listed, and any K.
   bool lenient = false;
   // What W may come from, beside a wave's own bytes. The model "default" exists even where it is not among them.
@@ -41,6 +44,10 @@ WaveSpace SpaceOf(const v1::GetCapabilitiesResponse& capabilities);
 // A model of `seed` to publish before its waves run: matrices of every dtype and various shapes, and tensors that no
 // wave can use because they are no matrices or of a type no device computes with.
 PublishedModel RandomModel(uint64_t seed, const std::string& name);
+
+inline bool IsComputed(const WaveSpace& space, DType dtype) {
+  return std::find(space.dtypes.begin(), space.dtypes.end(), dtype) != space.dtypes.end();
+}
 
 // The request that publishes it; the version is the caller's to fill in.
 v1::SetWeightsRequest Publication(const PublishedModel& model);

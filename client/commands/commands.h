@@ -20,6 +20,7 @@ void AddModelCommand(CLI::App& app, Context& context);
 void AddWeightsCommands(CLI::App& app, Context& context);  // weights list, and those of weights_commands.h
 void AddWatchCommands(CLI::App& app, Context& context);    // watch, sample
 void AddPagesCommand(CLI::App& app, Context& context);
+void AddTuneCommand(CLI::App& app, Context& context);
 void AddBenchCommand(CLI::App& app, Context& context);  // bench, and those of bench_commands.h
 
 }  // namespace bwrt::client

@@ -43,7 +43,7 @@ inline CLI::Option* AddDType(CLI::App& app, const std::string& name, DType* valu
       .add_option_function<std::string>(
           name, [value](const std::string& text) { *value = ParseDType(text).value_or(DTYPE_UNSPECIFIED); }, help)
       ->check([](const std::string& text) -> std::string {
-        return ParseDType(text).has_value() ? "" : text + ": must be f32, f16 or bf16";
+        return ParseDType(text).has_value() ? "" : text + ": must be f32, f16, bf16, f8_e4m3 or f8_e5m2";
       })
       ->type_name("DTYPE");
 }
