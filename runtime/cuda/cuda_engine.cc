@@ -106,7 +106,7 @@ CudaStatus CudaEngine::Probe() {
   if (wanted && kernels_.hopper) {
     if (kernels_.all_off.empty()) {
       const auto seed = static_cast<uint32_t>(SteadyClock::now().time_since_epoch().count());
-      if (ProbeWgmma(*driver_, seed, &kernels_).lost()) {
+      if (ProbeWgmma(*driver_, seed, options_.counters, info_.multiprocessors, &kernels_).lost()) {
         // Of what was lost nothing is anybody's: on without the kernel.
         if (CudaStatus status = driver_->Reset(); !status.ok()) return status;
         if (CudaStatus status = driver_->Enter(); !status.ok()) return status;

@@ -52,7 +52,7 @@ struct Case {
 
 // Where things lie, on the device and in pinned memory alike: what is sent, then the two results.
 struct Layout {
-  explicit Layout(const Case& c) {
+  Layout(const Case& c, int blocks_counted) {
     const auto place = [this](int64_t bytes) { return std::exchange(end, end + Aligned(bytes)); };
     tiles = place(static_cast<int64_t>(c.tiles.size() * sizeof(uint32_t)));
     ticket = place(sizeof(unsigned long long));
@@ -63,24 +63,31 @@ struct Layout {
     plain = place(c.c_bytes);
     own = place(c.c_bytes);
     partials = place(kernels::PartialBytes(c.m, c.n, 2));
+    counts = place(blocks_counted * int64_t{sizeof(kernels::WgmmaCounts)});
   }
-  int64_t tiles, ticket, slots, bias, a, w, plain, own, partials;
+  int64_t tiles, ticket, slots, bias, a, w, plain, own, partials, counts;
   int64_t end = 0;
 };
 
 kernels::DType TypeOf(int32_t dtype) {
-  return dtype == BWRT_CUDA_F16    ? kernels::DType::kF16
-         : dtype == BWRT_CUDA_BF16 ? kernels::DType::kBF16
-                                   : kernels::DType::kF32;
+  switch (dtype) {
+    case BWRT_CUDA_F16:
+      return kernels::DType::kF16;
+    case BWRT_CUDA_BF16:
+      return kernels::DType::kBF16;
+    case BWRT_CUDA_F8_E4M3:
+      return kernels::DType::kF8E4M3;
+    case BWRT_CUDA_F8_E5M2:
+      return kernels::DType::kF8E5M2;
+    default:
+      return kernels::DType::kF32;
+  }
 }
 
 void Fill(std::byte* to, int64_t count, int32_t dtype, std::mt19937& random) {
   std::vector<float> values(static_cast<size_t>(count));
   for (float& value : values) value = static_cast<float>(static_cast<int32_t>(random())) * 0x1p-31f;
-  if (ElementBytes(dtype) != 1) return kernels::FromF32(TypeOf(dtype), values.data(), count, to);
-  for (const float value : values) {
-    *to++ = std::byte{dtype == BWRT_CUDA_F8_E4M3 ? kernels::ToF8E4M3(value) : kernels::ToF8E5M2(value)};
-  }
+  kernels::FromF32(TypeOf(dtype), values.data(), count, to);
 }
 
 // Whether own is plain as far as it must be, and nothing else was touched.
@@ -116,7 +123,8 @@ bool Agree(const Case& c, const std::byte* plain, const std::byte* own) {
 
 class Prober {
  public:
-  Prober(CudaDriver* driver, uint32_t seed) : driver_(*driver), random_(seed) {}
+  Prober(CudaDriver* driver, uint32_t seed, int blocks_counted)
+      : driver_(*driver), random_(seed), blocks_counted_(blocks_counted) {}
   ~Prober() {
     if (stream_ != nullptr) (void)driver_.DestroyStream(stream_).ok();
     if (device_ != nullptr) (void)driver_.Free(device_).ok();
@@ -132,7 +140,7 @@ class Prober {
   }
 
   CudaStatus Check(const Case& c, bool* agree) {
-    const Layout at(c);
+    const Layout at(c, blocks_counted_);
     std::memset(pinned_, 0, static_cast<size_t>(at.bias));
     std::memcpy(pinned_ + at.tiles, c.tiles.data(), c.tiles.size() * sizeof(uint32_t));
     for (int64_t i = 0; i < c.n; ++i) {
@@ -142,7 +150,8 @@ class Prober {
     // Gaps between rows too: whoever reads them computes something else.
     Fill(pinned_ + at.a, c.a_bytes / ElementBytes(c.kernel.dtype), c.kernel.dtype, random_);
     Fill(pinned_ + at.w, c.w_bytes / ElementBytes(c.kernel.dtype), c.kernel.dtype, random_);
-    std::memset(pinned_ + at.plain, kPoison, static_cast<size_t>(at.end - at.plain));
+    std::memset(pinned_ + at.plain, kPoison, static_cast<size_t>(at.counts - at.plain));
+    std::memset(pinned_ + at.counts, 0, static_cast<size_t>(at.end - at.counts));
     CudaStatus status = Queue(c, at);
     // Also after an error: nothing of it may be under way when the memory is used again.
     if (!status.lost()) status.Update(driver_.SynchronizeStream(stream_));
@@ -204,12 +213,14 @@ class Prober {
       own.partials = reinterpret_cast<float*>(device_ + at.partials);
       own.slots = reinterpret_cast<uint32_t*>(device_ + at.slots);
     }
+    if (blocks_counted_ > 0) own.counts = reinterpret_cast<kernels::WgmmaCounts*>(device_ + at.counts);
     if (CudaStatus status = driver_.LaunchWgmma(own, stream_); !status.ok()) return status;
     return driver_.CopyToHost(pinned_ + at.plain, device_ + at.plain, at.partials - at.plain, stream_);
   }
 
   CudaDriver& driver_;
   std::mt19937 random_;
+  const int blocks_counted_;  // 0: the kernels that don't count.
   Stream stream_ = nullptr;
   DevicePtr device_ = nullptr;
   std::byte* pinned_ = nullptr;
@@ -217,12 +228,13 @@ class Prober {
 
 }  // namespace
 
-CudaStatus ProbeWgmma(CudaDriver& driver, uint32_t seed, CudaKernels* kernels) {
+CudaStatus ProbeWgmma(CudaDriver& driver, uint32_t seed, bool counters, int multiprocessors, CudaKernels* kernels) {
+  const int blocks_counted = counters ? multiprocessors : 0;
   int64_t bytes = 0;
   for (const kernels::WgmmaKernel& kernel : kernels::AllWgmmaKernels()) {
-    bytes = std::max(bytes, Layout(Case(kernel)).end);
+    bytes = std::max(bytes, Layout(Case(kernel), blocks_counted).end);
   }
-  Prober prober(&driver, seed);
+  Prober prober(&driver, seed, blocks_counted);
   CudaStatus status = prober.Prepare(bytes);
   if (!status.ok()) {
     kernels->all_off = "they could not be checked: " + status.text();

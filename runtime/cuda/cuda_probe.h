@@ -18,7 +18,10 @@ inline constexpr double kProbeTolerance = 1e-2;
 
 // Puts what fails into kernels->off, or says in kernels->all_off why none of them can be checked. Not OK only where the
 // device was lost: then all are off as well, and the context is to be made anew.
-CudaStatus ProbeWgmma(CudaDriver& driver, uint32_t seed, CudaKernels* kernels);
+//
+// Kernels that count are other instantiations than those that don't: `counters` says which of them waves will run, on
+// `multiprocessors`.
+CudaStatus ProbeWgmma(CudaDriver& driver, uint32_t seed, bool counters, int multiprocessors, CudaKernels* kernels);
 
 }  // namespace bwrt::cuda
 

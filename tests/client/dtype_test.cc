@@ -8,7 +8,7 @@ namespace bwrt::client {
 namespace {
 
 TEST(DType, NamesRoundTrip) {
-  for (const DType dtype : {F32, F16, BF16}) EXPECT_EQ(ParseDType(DTypeName(dtype)), dtype);
+  for (const DType dtype : {F32, F16, BF16, F8_E4M3, F8_E5M2}) EXPECT_EQ(ParseDType(DTypeName(dtype)), dtype);
   EXPECT_EQ(ParseDType("BF16"), BF16);
   EXPECT_EQ(ParseDType("f64"), std::nullopt);
   EXPECT_EQ(ParseDType("unspecified"), std::nullopt);
@@ -43,6 +43,42 @@ TEST(F16, RoundsToNearestEven) {
   EXPECT_EQ(RoundToF16(2.0f - 0x1p-12f), 0x4000);      // Carries into the exponent.
   EXPECT_EQ(RoundToF16(-0.0f), 0x8000);
   EXPECT_TRUE(std::isnan(FromF16(RoundToF16(NAN))));
+}
+
+// The tables of OCP's "8-bit Floating Point Specification", revision 1.0.
+TEST(F8, ValuesOfTheSpecification) {
+  EXPECT_EQ(FromF8(F8_E4M3, 0x7e), 448.0f);
+  EXPECT_EQ(FromF8(F8_E4M3, 0x08), 0x1p-6f);           // The smallest normal,
+  EXPECT_EQ(FromF8(F8_E4M3, 0x07), 0.875f * 0x1p-6f);  // the largest subnormal,
+  EXPECT_EQ(FromF8(F8_E4M3, 0x01), 0x1p-9f);           // and the smallest one.
+  EXPECT_TRUE(std::isnan(FromF8(F8_E4M3, 0x7f)));
+  EXPECT_TRUE(std::isnan(FromF8(F8_E4M3, 0xff)));
+  EXPECT_EQ(FromF8(F8_E5M2, 0x7b), 57344.0f);
+  EXPECT_EQ(FromF8(F8_E5M2, 0x04), 0x1p-14f);
+  EXPECT_EQ(FromF8(F8_E5M2, 0x03), 0.75f * 0x1p-14f);
+  EXPECT_EQ(FromF8(F8_E5M2, 0x01), 0x1p-16f);
+  EXPECT_EQ(FromF8(F8_E5M2, 0x7c), INFINITY);
+  EXPECT_EQ(FromF8(F8_E5M2, 0xfc), -INFINITY);
+  EXPECT_TRUE(std::isnan(FromF8(F8_E5M2, 0x7d)));
+}
+
+TEST(F8, RoundsToNearestEvenAndSaturates) {
+  for (const DType dtype : {F8_E4M3, F8_E5M2}) {
+    const int largest = dtype == F8_E4M3 ? 0x7e : 0x7b;
+    for (int bits = 0; bits <= largest; ++bits) {
+      const float value = FromF8(dtype, static_cast<uint8_t>(bits));
+      EXPECT_EQ(RoundToF8(dtype, value), bits);
+      EXPECT_EQ(RoundToF8(dtype, -value), bits | 0x80);
+      if (bits == largest) break;
+      const float middle = (value + FromF8(dtype, static_cast<uint8_t>(bits + 1))) / 2;
+      EXPECT_EQ(RoundToF8(dtype, middle), bits % 2 == 0 ? bits : bits + 1);
+      EXPECT_EQ(RoundToF8(dtype, std::nextafter(middle, 0.0f)), bits);
+      EXPECT_EQ(RoundToF8(dtype, std::nextafter(middle, INFINITY)), bits + 1);
+    }
+    EXPECT_EQ(RoundToF8(dtype, INFINITY), largest);
+    EXPECT_EQ(RoundToF8(dtype, -1e30f), largest | 0x80);
+    EXPECT_TRUE(std::isnan(FromF8(dtype, RoundToF8(dtype, NAN))));
+  }
 }
 
 TEST(F16, EveryValueRoundTrips) {

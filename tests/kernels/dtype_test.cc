@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
+
+#include "kernels/f8.h"
 
 namespace bwrt::kernels {
 namespace {
@@ -30,6 +33,9 @@ TEST(DTypeTest, NamesAndSizes) {
   EXPECT_EQ(Name(DType::kF16), "f16");
   EXPECT_EQ(Name(DType::kBF16), "bf16");
   static_assert(SizeOf(DType::kF32) == 4 && SizeOf(DType::kF16) == 2 && SizeOf(DType::kBF16) == 2);
+  static_assert(SizeOf(DType::kF8E4M3) == 1 && SizeOf(DType::kF8E5M2) == 1);
+  EXPECT_EQ(Name(DType::kF8E4M3), "f8_e4m3");
+  EXPECT_EQ(Name(DType::kF8E5M2), "f8_e5m2");
 }
 
 TEST(DTypeTest, EveryBF16RoundTrips) {
@@ -126,6 +132,24 @@ TEST(DTypeTest, BulkEqualsScalarAtAnyLengthAndAlignment) {
       EXPECT_EQ(narrow[2 * n + 1], 0xee);
       EXPECT_EQ(wide[n], 42.0f);
     }
+  }
+}
+
+TEST(DTypeTest, BulkOfEightBitsEqualsScalar) {
+  std::vector<unsigned char> codes(256);
+  std::iota(codes.begin(), codes.end(), static_cast<unsigned char>(0));
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
+    std::vector<float> wide(257, 42.0f);
+    ToF32(dtype, codes.data(), 256, wide.data());
+    std::vector<unsigned char> narrow(257, 0xee);
+    FromF32(dtype, wide.data(), 256, narrow.data());
+    for (int i = 0; i < 256; ++i) {
+      const auto code = static_cast<uint8_t>(i);
+      ASSERT_EQ(Bits(wide[i]), Bits(dtype == DType::kF8E4M3 ? FromF8E4M3(code) : FromF8E5M2(code))) << i;
+      ASSERT_EQ(narrow[i], dtype == DType::kF8E4M3 ? ToF8E4M3(wide[i]) : ToF8E5M2(wide[i])) << i;
+    }
+    EXPECT_EQ(wide[256], 42.0f);
+    EXPECT_EQ(narrow[256], 0xee);
   }
 }
 

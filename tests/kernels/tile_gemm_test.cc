@@ -190,6 +190,19 @@ TEST_F(TileGemmTest, EveryTypeAndOrientation) {
   }
 }
 
+TEST_F(TileGemmTest, EightBits) {
+  uint32_t seed = 30;
+  for (const DType in : {DType::kF8E4M3, DType::kF8E5M2}) {
+    for (const DType out : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (const bool transposed : {false, true}) {
+        Case test(70, 90, 45, in, out, transposed, ++seed);
+        test.UseBeta(0.5f);
+        test.RunAndCheck(64, 48);
+      }
+    }
+  }
+}
+
 TEST_F(TileGemmTest, EveryEpilogue) {
   uint32_t seed = 40;
   for (const Activation activation :

@@ -22,7 +22,8 @@ using kernels::DType;
 TEST_F(CpuDeviceTest, ComputesEveryPairOfTypes) {
   for (const auto& [in, out] : {std::pair(DType::kF32, DType::kF32), std::pair(DType::kBF16, DType::kF32),
                                 std::pair(DType::kBF16, DType::kBF16), std::pair(DType::kF16, DType::kF32),
-                                std::pair(DType::kF16, DType::kF16)}) {
+                                std::pair(DType::kF16, DType::kF16), std::pair(DType::kF8E4M3, DType::kF32),
+                                std::pair(DType::kF8E4M3, DType::kBF16), std::pair(DType::kF8E5M2, DType::kF16)}) {
     SCOPED_TRACE(absl::StrCat(kernels::Name(in), " -> ", kernels::Name(out)));
     CpuWaveCase wave;
     wave.dtype = in;
@@ -54,7 +55,7 @@ TEST_F(CpuDeviceTest, ComputesWithATransposedInlineW) {
 
 TEST_F(CpuDeviceTest, ComputesWithAStoredW) {
   for (const bool transposed : {false, true}) {
-    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kF8E5M2}) {
       SCOPED_TRACE(absl::StrCat(kernels::Name(dtype), transposed ? " transposed" : ""));
       CpuWaveCase wave;
       wave.dtype = dtype;

@@ -154,6 +154,12 @@ TEST_F(CudaWgmmaTest, EveryKernelIsCheckedBeforeItsFirstUse) {
   EXPECT_EQ(Calls("run Wgmma"), all);
   EXPECT_EQ(Calls("run Launch"), all);
   EXPECT_EQ(std::string(engine_->info().own_kernel), std::to_string(all) + " kernels checked");
+  EXPECT_EQ(gpu_.counting_launches(), all) << "those that waves will run, which are other instantiations";
+  engine_.reset();
+  options_.counters = false;
+  ASSERT_TRUE(Open().ok());
+  EXPECT_EQ(Calls("run Wgmma"), 2 * all);
+  EXPECT_EQ(gpu_.counting_launches(), all);
 }
 
 TEST_F(CudaWgmmaTest, RunsWhatItCan) {

@@ -92,6 +92,11 @@ int64_t FakeGpu::memory_in_use() const {
   for (const auto& [at, bytes] : device_) sum += bytes;
   return sum;
 }
+
+int64_t FakeGpu::counting_launches() const {
+  runtime::MutexLock lock(mu_);
+  return counting_launches_;
+}
 bool FakeGpu::busy() const {
   runtime::MutexLock lock(mu_);
   return std::any_of(streams_.begin(), streams_.end(), [](const auto& s) { return !s.second.waiting.empty(); });
@@ -377,6 +382,7 @@ CudaStatus FakeCudaDriver::LaunchWgmma(const kernels::WgmmaGemm& g, Stream strea
   if (g.bias != nullptr) uses.push_back(range(g.bias, g.n * 4));
   if (g.tiles != nullptr) uses.push_back(range(g.tiles + g.first, g.count * 4));
   if (g.counts != nullptr) {
+    ++gpu_->counting_launches_;
     uses.push_back(range(g.counts, gpu_->info.multiprocessors * int64_t{sizeof(kernels::WgmmaCounts)}));
   }
   if (g.splits > 1) {

@@ -48,6 +48,8 @@ class FakeGpu {
   // Whether anything is queued.
   bool busy() const;
   int64_t memory_in_use() const;
+  // Launches of Hopper kernels that count.
+  int64_t counting_launches() const;
 
   // Which configurations AlgoCheck accepts, and what the heuristics recommend; by default those of a Hopper.
   std::function<bool(const LtConfig&)> legal;
@@ -112,6 +114,7 @@ class FakeGpu {
   std::map<Graph, std::vector<Operation>> graphs_ ABSL_GUARDED_BY(mu_);
   int64_t next_handle_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t matmuls_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t counting_launches_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 class FakeCudaDriver final : public CudaDriver {
