@@ -225,6 +225,54 @@ typedef struct BwrtCudaCounters {
   char text[504];            /* What counts, and for each source that should but does not, why. */
 } BwrtCudaCounters;
 
+/* A cuBLASLt algorithm that was found to be the fastest for a kind of wave. Numbers of its configuration are
+ * cuBLASLt's; the device checks them before it uses them. */
+typedef struct BwrtCudaTuning {
+  uint32_t size;
+  int32_t dtype;
+  int32_t c_dtype;
+  int32_t activation;
+  int32_t bias; /* 1: there is one. */
+  int32_t w_transposed;
+  int64_t m, n, k;
+  int64_t lda, ldw, ldc; /* On the device. */
+  int32_t bm, bn, bk;
+  int32_t stages;
+  int32_t cluster_x, cluster_y;
+  int32_t algorithm;
+  uint32_t tile;
+  uint32_t tile_stages;
+  uint32_t cluster;
+  uint32_t swizzling;
+  int32_t split_k;
+  uint32_t reduction;
+  uint32_t inner_shape;
+  uint32_t custom;
+  int32_t unused;
+  int64_t median_ns;
+  int64_t first_ns; /* Median of what runs untuned. */
+} BwrtCudaTuning;
+
+typedef struct BwrtCudaTuneOptions {
+  uint32_t size;
+  int32_t candidates; /* At most so many. */
+  int32_t repeats;    /* Of each, besides those to warm up. */
+  int32_t unused;
+  int64_t budget_ns; /* No candidate but the first is begun when it is over. */
+} BwrtCudaTuneOptions;
+
+typedef struct BwrtCudaTuneReport {
+  uint32_t size;
+  int32_t found; /* 1: `tuning` says what. 0: there is no choice, or nothing was right. */
+  int32_t candidates;
+  int32_t timed;
+  int32_t rejected; /* Of the timed ones, for a wrong result; only the fastest ones are looked at. */
+  int32_t unused;
+  BwrtCudaTuning tuning;
+  char kernel[64];    /* As in BwrtCudaEffective. */
+  char wrong[4][128]; /* The first rejected ones, with their errors. */
+} BwrtCudaTuneReport;
+
 typedef struct BwrtCudaTable {
   uint32_t abi_version;
   uint32_t size;
@@ -265,6 +313,17 @@ typedef struct BwrtCudaTable {
   int32_t (*sample_counters)(BwrtCudaDevice* device, BwrtCudaCounters* counters, BwrtCudaError* error);
   /* Gives the counters back. Also when they were not started. */
   void (*stop_counters)(BwrtCudaDevice* device);
+
+  /* Times cuBLASLt's algorithms for waves of this shape and spec on data of its own; pointers are not followed, and of
+   * the epilogue there is none. `progress` is asked between candidates, with no tiles. What was found is used from then
+   * on, in place of what was found before. */
+  int32_t (*tune)(BwrtCudaDevice* device, const BwrtCudaWave* wave, const BwrtCudaTuneOptions* options,
+                  const BwrtCudaProgress* progress, BwrtCudaTuneReport* report, BwrtCudaError* error);
+  /* The first `capacity` of those found or set, in `to`; how many there are in *count. */
+  int32_t (*get_tunings)(BwrtCudaDevice* device, BwrtCudaTuning* to, int64_t capacity, int64_t* count,
+                         BwrtCudaError* error);
+  /* Uses it from then on. INVALID when it is out of range or the device can't run it. */
+  int32_t (*set_tuning)(BwrtCudaDevice* device, const BwrtCudaTuning* tuning, BwrtCudaError* error);
 } BwrtCudaTable;
 
 /* Null when the plugin can't serve a loader of this version. */

@@ -170,6 +170,12 @@ class CublasLtDriver::Matmul final : public LtMatmul {
     set(CUBLASLT_ALGO_CONFIG_STAGES_ID, &config.stages, sizeof(config.stages));
     set(CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, &config.swizzling, sizeof(config.swizzling));
     if (config.cluster != 0) set(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &config.cluster, sizeof(config.cluster));
+    if (config.split_k != 1) set(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &config.split_k, sizeof(config.split_k));
+    if (config.reduction != 0) set(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &config.reduction, sizeof(config.reduction));
+    if (config.inner_shape != 0) {
+      set(CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, &config.inner_shape, sizeof(config.inner_shape));
+    }
+    if (config.custom != 0) set(CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, &config.custom, sizeof(config.custom));
     if (status != CUBLAS_STATUS_SUCCESS) return {};  // Not an attribute of this algorithm.
     cublasLtMatmulHeuristicResult_t result{};
     auto operation = operation_;
@@ -224,6 +230,10 @@ class CublasLtDriver::Matmul final : public LtMatmul {
     get(CUBLASLT_ALGO_CONFIG_STAGES_ID, &to->config.stages, sizeof(to->config.stages));
     get(CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, &to->config.cluster, sizeof(to->config.cluster));
     get(CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING, &to->config.swizzling, sizeof(to->config.swizzling));
+    get(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &to->config.split_k, sizeof(to->config.split_k));
+    get(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &to->config.reduction, sizeof(to->config.reduction));
+    get(CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID, &to->config.inner_shape, sizeof(to->config.inner_shape));
+    get(CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, &to->config.custom, sizeof(to->config.custom));
     return status == CUBLAS_STATUS_SUCCESS ? CudaStatus()
                                            : driver_.failed_("cublasLtMatmulAlgoConfigGetAttribute", status);
   }

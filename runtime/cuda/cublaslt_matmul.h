@@ -41,6 +41,11 @@ struct LtConfig {
   uint32_t stages = 0;
   uint16_t cluster = 0;
   uint32_t swizzling = 0;
+  // What the heuristics may choose besides; these are left alone.
+  int32_t split_k = 1;
+  uint32_t reduction = 0;
+  uint16_t inner_shape = 0;
+  uint32_t custom = 0;
   friend auto operator<=>(const LtConfig&, const LtConfig&) = default;
 };
 

@@ -14,6 +14,10 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+int64_t SteadyNow() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now().time_since_epoch()).count();
+}
+
 // Whether every value of the bias can be written in C's 16-bit type.
 bool BiasIsExact(const BwrtCudaWave& wave) {
   for (int64_t i = 0; i < wave.n; ++i) {
@@ -66,7 +70,7 @@ class CudaEngine::Entry {
 };
 
 CudaEngine::CudaEngine(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options)
-    : driver_(std::move(driver)), options_(options), plans_(driver_.get(), &kernels_, options.plans) {}
+    : driver_(std::move(driver)), options_(options), plans_(driver_.get(), &kernels_, options.plans, &tunings_) {}
 
 CudaStatus CudaEngine::Create(std::unique_ptr<CudaDriver> driver, const CudaEngineOptions& options,
                               std::unique_ptr<CudaEngine>* to) {
@@ -259,11 +263,15 @@ CudaStatus CudaEngine::Run(const BwrtCudaWave& wave, const CudaMemory* w, const 
   if (w != nullptr) {
     if (CudaStatus status = CheckRange(*w, 0, wave.n * wave.k * ElementBytes(wave.dtype)); !status.ok()) return status;
   }
+  return WithLane(wave.priority > 0, [&](CudaLane& lane) { return RunOn(lane, wave, w, progress, report); });
+}
+
+CudaStatus CudaEngine::WithLane(bool high, const std::function<CudaStatus(CudaLane&)>& work) {
   std::unique_ptr<CudaLane> lane;
-  if (CudaStatus status = Note(lanes_->Take(wave.priority > 0, &lane)); !status.ok()) return status;
+  if (CudaStatus status = Note(lanes_->Take(high, &lane)); !status.ok()) return status;
   CudaStatus status;
   try {
-    status = RunOn(*lane, wave, w, progress, report);
+    status = work(*lane);
   } catch (...) {
     // No memory on the host; what was queued still has to come to its end.
     (void)Note(Settle(lane->stream(), {BWRT_CUDA_OUT_OF_HOST_MEMORY, ""})).ok();
@@ -273,6 +281,43 @@ CudaStatus CudaEngine::Run(const BwrtCudaWave& wave, const CudaMemory* w, const 
   }
   lanes_->GiveBack(std::move(lane));
   return Note(std::move(status));
+}
+
+CudaStatus CudaEngine::Tune(const BwrtCudaWave& wave, const BwrtCudaTuneOptions& options,
+                            const BwrtCudaProgress& progress, CudaTuneResult* to) {
+  const Entry entry(this);
+  if (!entry.status().ok()) return entry.status();
+  CudaPlanKey key = CudaPlanKey::Of(wave);
+  key.activation = BWRT_CUDA_IDENTITY;
+  key.bias = key.reads_c = false;
+  if (!LtCanRun(key)) return {};
+  CudaStatus status = WithLane(/*high=*/false, [&](CudaLane& lane) {
+    CudaTuner tuner(driver_.get(), &lane, key, options, &progress, options_.now_ns ? options_.now_ns : SteadyNow,
+                    info_.multiprocessors);
+    return Settle(lane.stream(), tuner.Run(to));
+  });
+  if (!status.ok() || !to->tuning) return status;
+  tunings_.Set(*to->tuning);
+  // Waves that run keep theirs; a graph is captured with the algorithm that it launches.
+  plans_.Clear();
+  return {};
+}
+
+CudaStatus CudaEngine::SetTuning(const CudaTuning& tuning) {
+  const Entry entry(this);
+  if (!entry.status().ok()) return entry.status();
+  std::unique_ptr<LtMatmul> matmul;
+  if (CudaStatus status = Note(driver_->CreateMatmul(tuning.problem, &matmul)); !status.ok()) return status;
+  bool legal = false;
+  LtAlgorithm algorithm;
+  if (matmul != nullptr) {
+    CudaStatus status = Note(matmul->Check(tuning.config, kLtWorkspace, &legal, &algorithm));
+    if (!status.ok()) return status;
+  }
+  if (!legal) return {BWRT_CUDA_INVALID, "cuBLASLt does not run the problem with this algorithm"};
+  tunings_.Set(tuning);
+  plans_.Clear();
+  return {};
 }
 
 CudaStatus CudaEngine::RunOn(CudaLane& lane, const BwrtCudaWave& wave, const CudaMemory* w,

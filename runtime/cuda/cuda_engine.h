@@ -16,7 +16,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "runtime/cuda/cuda_driver.h"
 #include "runtime/cuda/cuda_lane.h"
@@ -24,6 +26,8 @@
 #include "runtime/cuda/cuda_pool.h"
 #include "runtime/cuda/cuda_status.h"
 #include "runtime/cuda/cuda_transfer.h"
+#include "runtime/cuda/cuda_tuner.h"
+#include "runtime/cuda/cuda_tuning_table.h"
 #include "runtime/cuda_plugin_abi.h"
 #include "runtime/mutex.h"
 
@@ -39,6 +43,8 @@ struct CudaEngineOptions {
   int32_t kernel = BWRT_CUDA_KERNEL_AUTO;
   bool counters = true;  // The Hopper kernel counts.
   bool poison = false;   // Fills what kernels are to write with NaNs first.
+  // Nanoseconds that only grow, for the budget of Tune; null: the steady clock.
+  std::function<int64_t()> now_ns = nullptr;
 };
 
 struct CudaMemory {
@@ -70,6 +76,14 @@ class CudaEngine {
   CudaStatus Run(const BwrtCudaWave& wave, const CudaMemory* w, const BwrtCudaProgress& progress,
                  BwrtCudaReport* report);
 
+  // Finds the fastest right algorithm for waves like this one, without an epilogue, and uses it from then on.
+  // `budget_ns` and the rest as BwrtCudaTuneOptions says.
+  CudaStatus Tune(const BwrtCudaWave& wave, const BwrtCudaTuneOptions& options, const BwrtCudaProgress& progress,
+                  CudaTuneResult* to);
+  // INVALID where the library refuses it.
+  CudaStatus SetTuning(const CudaTuning& tuning);
+  std::vector<CudaTuning> Tunings() const { return tunings_.All(); }
+
   CudaStatus Recreate();
 
  private:
@@ -96,6 +110,7 @@ class CudaEngine {
   // A new context; whatever was made in the old one is let go of without asking the driver, who may still be using it.
   CudaStatus Renew();
   CudaStatus CheckRange(const CudaMemory& memory, int64_t offset, int64_t bytes) const;
+  CudaStatus WithLane(bool high, const std::function<CudaStatus(CudaLane&)>& work);
   CudaStatus RunOn(CudaLane& lane, const BwrtCudaWave& wave, const CudaMemory* w, const BwrtCudaProgress& progress,
                    BwrtCudaReport* report);
 
@@ -105,6 +120,7 @@ class CudaEngine {
   CudaKernels kernels_;  // Changed by Open and Recreate alone.
   std::unique_ptr<CudaPool> pool_;
   std::unique_ptr<CudaLanes> lanes_;
+  CudaTuningTable tunings_;  // Of the device, not of a context.
   CudaPlanCache plans_;
   Copier uploads_;
   Copier reads_;

@@ -67,8 +67,7 @@ void DescribeLt(const CudaPlanKey& key, const LtConfig& config, BwrtCudaEffectiv
   const auto cluster = LtClusterOf(config.cluster);
   // Rows are our n, columns our m.
   const std::string executed = tile ? Pair(tile->cols, tile->rows) : "the library's";
-  Put(e->kernel, "cublaslt-" + std::to_string(config.id) + "-tile" + std::to_string(config.tile) + "-stages" +
-                     std::to_string(config.stages) + "-cluster" + std::to_string(config.cluster));
+  Put(e->kernel, LtKernelName(config));
   e->stages = stages ? stages->count : 0;
   e->k_step = stages ? stages->k : 0;
   e->cluster_x = cluster ? cluster->cols : 1;
@@ -163,13 +162,22 @@ const char* WhyNotWgmma(const CudaPlanKey& key, const CudaKernels& kernels, kern
   return "";
 }
 
-CudaStatus TryCublasLt(CudaDriver& driver, const CudaPlanKey& key, CudaPlan* plan) {
+CudaStatus TryCublasLt(CudaDriver& driver, const CudaPlanKey& key, const CudaTuningTable* tunings, CudaPlan* plan) {
   std::unique_ptr<LtMatmul> matmul;
   if (CudaStatus status = driver.CreateMatmul(ToLtProblem(key), &matmul); !status.ok()) return status;
   if (matmul == nullptr) return {};
   std::optional<LtAlgorithm> algorithm;
-  const LtWish wish{{key.bn, key.bm}, {key.cluster_y, key.cluster_x}, {key.bk, key.stages}};
-  if (CudaStatus status = ChooseAlgorithm(*matmul, wish, &algorithm); !status.ok()) return status;
+  const LtWish wish = ToLtWish(key);
+  if (const auto tuned = tunings == nullptr ? std::nullopt : tunings->Find(ToLtProblem(key), wish)) {
+    bool legal = false;
+    if (CudaStatus status = matmul->Check(*tuned, kLtWorkspace, &legal, &algorithm.emplace()); !status.ok()) {
+      return status;
+    }
+    if (!legal) algorithm.reset();
+  }
+  if (!algorithm) {
+    if (CudaStatus status = ChooseAlgorithm(*matmul, wish, &algorithm); !status.ok()) return status;
+  }
   if (!algorithm) return {};
   plan->matmul = std::move(matmul);
   plan->algorithm = *algorithm;
@@ -280,8 +288,19 @@ void DescribePairs(const CudaPlan& plan, const BwrtCudaWave& wave, BwrtCudaEffec
           "two tiles share an operand only where neighbours in the order have a row or column in common");
 }
 
+LtWish ToLtWish(const CudaPlanKey& key) {
+  return {{key.bn, key.bm}, {key.cluster_y, key.cluster_x}, {key.bk, key.stages}};
+}
+
+std::string LtKernelName(const LtConfig& config) {
+  std::string name = "cublaslt-" + std::to_string(config.id) + "-tile" + std::to_string(config.tile) + "-stages" +
+                     std::to_string(config.stages) + "-cluster" + std::to_string(config.cluster);
+  if (config.split_k > 1) name += "-split" + std::to_string(config.split_k);
+  return name;
+}
+
 CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, const CudaKernels& kernels,
-                    std::shared_ptr<const CudaPlan>* to) {
+                    const CudaTuningTable* tunings, std::shared_ptr<const CudaPlan>* to) {
   auto plan = std::make_shared<CudaPlan>();
   plan->effective.size = sizeof(plan->effective);
   const char* const why_not = WhyNotWgmma(key, kernels, &plan->choice);
@@ -292,7 +311,7 @@ CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, const CudaKernel
     return {};
   }
   if (kernels.wish != BWRT_CUDA_KERNEL_PLAIN && LtCanRun(key)) {
-    if (CudaStatus status = TryCublasLt(driver, key, plan.get()); !status.ok()) return status;
+    if (CudaStatus status = TryCublasLt(driver, key, tunings, plan.get()); !status.ok()) return status;
   }
   if (plan->matmul == nullptr) DescribePlain(key, &plan->effective);
   if (why_not != nullptr) {

@@ -16,6 +16,7 @@
 #include "runtime/cuda/cublaslt_matmul.h"
 #include "runtime/cuda/cuda_driver.h"
 #include "runtime/cuda/cuda_status.h"
+#include "runtime/cuda/cuda_tuning_table.h"
 #include "runtime/cuda_plugin_abi.h"
 
 namespace bwrt::cuda {
@@ -67,9 +68,16 @@ LtProblem ToLtProblem(const CudaPlanKey& key);
 // Whether cuBLASLt can compute it at all: all of C, an activation that it has, and dimensions that it counts.
 bool LtCanRun(const CudaPlanKey& key);
 
-// Makes the plan, asking cuBLASLt where it is to run the wave.
+// What the planner wishes of cuBLASLt.
+LtWish ToLtWish(const CudaPlanKey& key);
+
+// Makes the plan, asking cuBLASLt where it is to run the wave: for what it was tuned to, where `tunings` (may be null)
+// has something that is still legal, else for its choice.
 CudaStatus MakePlan(CudaDriver& driver, const CudaPlanKey& key, const CudaKernels& kernels,
-                    std::shared_ptr<const CudaPlan>* to);
+                    const CudaTuningTable* tunings, std::shared_ptr<const CudaPlan>* to);
+
+// An algorithm in words, as in BwrtCudaEffective::kernel.
+std::string LtKernelName(const LtConfig& config);
 
 // Adds what only the traversal tells: tiles next to each other that a cluster could not pair.
 void DescribePairs(const CudaPlan& plan, const BwrtCudaWave& wave, BwrtCudaEffective* effective);

@@ -17,7 +17,7 @@ CudaStatus CudaPlanCache::Get(const CudaPlanKey& key, std::shared_ptr<const Cuda
     ++misses_;
   }
   std::shared_ptr<const CudaPlan> plan;
-  if (CudaStatus status = MakePlan(*driver_, key, *kernels_, &plan); !status.ok()) return status;
+  if (CudaStatus status = MakePlan(*driver_, key, *kernels_, tunings_, &plan); !status.ok()) return status;
   std::shared_ptr<const CudaPlan> dropped;  // Freed outside the lock.
   runtime::MutexLock lock(mu_);
   const auto [at, is_new] = plans_.try_emplace(key);

@@ -34,8 +34,8 @@ absl::StatusOr<TuneResult> TuneTiles(const std::vector<TileShape>& shapes, Durat
   const auto left = [&] { return budget - (clock.Now() - begin); };
   TuneResult result;
   std::vector<Candidate> candidates(shapes.size());
+  for (size_t i = 0; i < shapes.size(); ++i) candidates[i].tile.shape = shapes[i];
   for (size_t i = 0; i < shapes.size(); ++i) {
-    candidates[i].tile.shape = shapes[i];
     const Duration share = (left() - budget / kAlgorithmsPart) / static_cast<int64_t>(shapes.size() - i);
     if (share <= Duration(0)) continue;
     auto tuned = bench.TuneAlgorithm(shapes[i], std::min(share, options.longest_turn));

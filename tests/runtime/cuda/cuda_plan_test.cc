@@ -53,13 +53,14 @@ class CudaPlanTest : public ::testing::Test {
   ~CudaPlanTest() override { EXPECT_EQ(gpu_.leftovers(), ""); }
   std::shared_ptr<const CudaPlan> Plan(const CudaPlanKey& key) {
     std::shared_ptr<const CudaPlan> plan;
-    const CudaStatus status = MakePlan(driver_, key, kernels_, &plan);
+    const CudaStatus status = MakePlan(driver_, key, kernels_, &tunings_, &plan);
     EXPECT_TRUE(status.ok()) << status.text();
     return plan;
   }
   FakeGpu gpu_;
   FakeCudaDriver driver_{&gpu_};
   CudaKernels kernels_;  // Without a Hopper.
+  CudaTuningTable tunings_;
 };
 
 TEST(CudaPlanKeyTest, PadsWhatComesWithTheWave) {

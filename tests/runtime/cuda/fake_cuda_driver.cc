@@ -141,6 +141,7 @@ void FakeGpu::Push(Stream stream, Operation operation) {
   if (at->second.capturing) {
     at->second.captured.push_back(std::move(operation));
   } else {
+    at->second.ns += operation.ns;
     at->second.waiting.push_back(std::move(operation));
   }
 }
@@ -316,7 +317,7 @@ CudaStatus FakeCudaDriver::Record(Event event, Stream stream) {
     return {};
   }
   if (at->second.capturing) gpu_->violations_.emplace_back("Record while a graph is captured");
-  recorded->second = {stream, at->second.done + static_cast<int64_t>(at->second.waiting.size())};
+  recorded->second = {stream, at->second.done + static_cast<int64_t>(at->second.waiting.size()), at->second.ns};
   return {};
 }
 CudaStatus FakeCudaDriver::Synchronize(Event event) {
@@ -345,7 +346,7 @@ CudaStatus FakeCudaDriver::Elapsed(Event begin, Event end, int64_t* ns) {
       gpu_->violations_.emplace_back("Elapsed of an event that has not passed");
     }
   }
-  *ns = 1000;
+  *ns = gpu_->time ? gpu_->events_[end].ns - gpu_->events_[begin].ns : 1000;
   return {};
 }
 
@@ -499,10 +500,15 @@ class FakeMatmul final : public LtMatmul {
     if (p.bias) uses.push_back({x.bias, p.rows * ElementBytes(p.c_dtype)});
     for (const FakeGpu::Range& use : uses) gpu_->CheckRange("Matmul", use, true);
     if (x.workspace_bytes < algorithm.workspace) gpu_->violations_.emplace_back("Matmul with too little workspace");
-    gpu_->Push(stream, {"Matmul", uses, [p, x] {
+    const bool wrong = gpu_->wrong && gpu_->wrong(algorithm.config);
+    gpu_->Push(stream, {"Matmul", uses,
+                        [p, x, wrong] {
                           std::memset(x.workspace, kPoison, static_cast<size_t>(x.workspace_bytes));
-                          ComputeMatmul(p, x);
-                        }});
+                          LtArguments arguments = x;
+                          if (wrong) arguments.alpha *= 1.5f;
+                          ComputeMatmul(p, arguments);
+                        },
+                        gpu_->time ? gpu_->time(algorithm.config) : 0});
     return {};
   }
 
@@ -510,6 +516,7 @@ class FakeMatmul final : public LtMatmul {
   LtAlgorithm Made(const LtConfig& config) const {
     LtAlgorithm algorithm;
     algorithm.config = config;
+    algorithm.opaque = {static_cast<uint64_t>(config.id), config.tile, config.stages, config.cluster, config.swizzling};
     algorithm.workspace = gpu_->workspace;
     return algorithm;
   }

@@ -56,6 +56,10 @@ class FakeGpu {
   std::vector<LtConfig> recommended;
   std::vector<uint32_t> stages;
   int64_t workspace = 1024;  // That each algorithm takes.
+  // What one launch of it takes, in nanoseconds, between events; null: 1000 between any two.
+  std::function<int64_t(const LtConfig&)> time;
+  // Whether its result is wrong. Null: none's is.
+  std::function<bool(const LtConfig&)> wrong;
   BwrtCudaInfo info{};
   // What comes of a launch of the Hopper kernel besides its result, such as other numbers; none by default.
   std::function<void(const kernels::WgmmaGemm&)> after_wgmma;
@@ -78,14 +82,17 @@ class FakeGpu {
     std::string name;
     std::vector<Range> uses;
     std::function<void()> run;
+    int64_t ns = 0;
   };
   struct Recorded {
     Stream stream = nullptr;
     int64_t position = 0;  // Operations of the stream before it.
+    int64_t ns = 0;        // That they take.
   };
   struct Queue {
     std::deque<Operation> waiting;
     int64_t done = 0;
+    int64_t ns = 0;  // Of all operations that were queued.
     bool capturing = false;
     std::vector<Operation> captured;
   };
