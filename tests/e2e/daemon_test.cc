@@ -203,7 +203,7 @@ TEST_F(DaemonTest, Capabilities) {
   ASSERT_TRUE(caps.ok()) << caps.status();
   ASSERT_EQ(caps->devices_size(), 1);
   EXPECT_EQ(caps->devices(0).name(), "cpu");
-  EXPECT_EQ(caps->devices(0).dtypes_size(), 3);
+  EXPECT_EQ(caps->devices(0).dtypes_size(), 5);
   EXPECT_GT(caps->devices(0).lanes(), 0u);
   EXPECT_EQ(caps->tile_whitelist_size(), 4);
   // sha256 of "128,128,64,2,2,1\n128,128,128,3,2,1\n128,256,64,2,2,1\n256,128,64,2,2,1\n".

@@ -11,8 +11,6 @@
 #include <random>
 #include <vector>
 
-#include "kernels/f8.h"
-
 namespace bwrt::kernels {
 namespace {
 

@@ -45,6 +45,10 @@ inline DTypeWish WishOf(kernels::DType dtype) {
       return DTypeWish::kF16;
     case kernels::DType::kBF16:
       return DTypeWish::kBF16;
+    case kernels::DType::kF8E4M3:
+      return DTypeWish::kF8E4M3;
+    case kernels::DType::kF8E5M2:
+      return DTypeWish::kF8E5M2;
   }
   return DTypeWish::kUnspecified;
 }

@@ -330,15 +330,16 @@ TEST_F(CudaDeviceTest, ThePlanIsWhatRuns) {
   EXPECT_GT(report->timings.compute, Duration(0));
 }
 
-TEST_F(CudaDeviceTest, AGridTooLargeForATableHasNone) {
+// The largest grid that validation lets through.
+TEST_F(CudaDeviceTest, EveryWaveHasATable) {
   Wave wave;
-  wave.grid = {70000, 1, 1, 1};
+  wave.grid = {65536, 1, 1, 1};
   wave.tile = {1, 1, 8, 1, 1, 1};
   wave.k = 8;
   wave.traversal = ResolveTraversal(wave.grid, {}, 0, Coverage::kComplete, TailPolicy::kPad);
   const CudaWave prepared(wave);
-  EXPECT_EQ(prepared.abi().tiles, nullptr);
-  EXPECT_EQ(prepared.abi().tile_count, 70000);
+  ASSERT_EQ(prepared.abi().tile_count, 65536);
+  EXPECT_EQ(prepared.abi().tiles[65535], 0xffff0000u);
   EXPECT_EQ(prepared.abi().whole, 1);
 }
 

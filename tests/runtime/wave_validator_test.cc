@@ -111,11 +111,11 @@ TEST(WaveValidatorTest, ScalesOfEightBitOperandsMultiplyTheProduct) {
       r.a_scale = 0.5f;
       r.w_scale = 0.25f;
     }));
-    EXPECT_EQ(wave.alpha, 0.375f);
+    EXPECT_EQ(wave.factor(), 0.375f);
     EXPECT_EQ(kernels::SizeOf(wave.dtype), 1);
     EXPECT_EQ(wave.c_dtype, kernels::DType::kF16);
   }
-  EXPECT_EQ(Accepted(Valid().DType(DTypeWish::kF8E4M3)).alpha, 1);
+  EXPECT_EQ(Accepted(Valid().DType(DTypeWish::kF8E4M3)).factor(), 1);
 }
 
 TEST(WaveValidatorTest, ZeroMeansOneForClusterAndStages) {

@@ -92,7 +92,7 @@ class GpuBench {
 
   int warm_ups() const { return options_.quick ? 1 : 5; }
   int repeats() const { return options_.quick ? 2 : 21; }
-  int64_t Side(int64_t side) const { return options_.quick ? side / 64 : side; }
+  int64_t Side(int64_t side) const { return options_.quick ? side / 32 : side; }
 
   // Medians of contenders that take turns.
   std::vector<double> InTurn(const std::vector<std::function<double()>>& contenders) const {

@@ -17,9 +17,9 @@ struct Outcome {
   int status = 0;
 };
 
-Outcome RunBench(const std::string& options) {
+Outcome RunBench(const std::string& plugin, const std::string& options) {
   const std::string command =
-      "tests/bench/gpu/gpu_bench --quick --without-peer --cuda-plugin=tests/e2e/libbwrt_fake_cuda.so " + options;
+      "tests/bench/gpu/gpu_bench --quick --without-peer --cuda-plugin=" + plugin + " " + options;
   Outcome outcome;
   FILE* pipe = popen(command.c_str(), "r");
   std::array<char, 4096> buffer;
@@ -31,7 +31,7 @@ Outcome RunBench(const std::string& options) {
 }
 
 TEST(GpuBenchTest, EveryPartReports) {
-  const Outcome outcome = RunBench("--json --bwrtd=server/bwrtd");
+  const Outcome outcome = RunBench("tests/e2e/libbwrt_fake_cuda.so", "--json --bwrtd=server/bwrtd");
   ASSERT_EQ(outcome.status, 0);
   const Json figures = Json::parse(outcome.output, nullptr, /*allow_exceptions=*/false);
   ASSERT_TRUE(figures.is_object()) << outcome.output;
@@ -53,7 +53,12 @@ TEST(GpuBenchTest, EveryPartReports) {
   EXPECT_FALSE(figures.contains("daemon_cublaslt_vs_bare"));
 }
 
-TEST(GpuBenchTest, NoSuchPlugin) { EXPECT_NE(RunBench("--cuda-plugin=no/such/plugin.so").status, 0); }
+TEST(GpuBenchTest, NoSuchPlugin) {
+  const Outcome outcome = RunBench("no/such/plugin.so", "2>&1");
+  EXPECT_NE(outcome.status, 0);
+  EXPECT_NE(outcome.output.find("gpu_bench: "), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("plugin"), std::string::npos) << outcome.output;
+}
 
 }  // namespace
 }  // namespace bwrt::bench

@@ -6,7 +6,6 @@
 
 #include "kernels/cuda/wgmma_shape_cuda.h"
 #include "kernels/dtype.h"
-#include "kernels/f8.h"
 
 namespace bwrt::kernels {
 namespace {

@@ -11,7 +11,6 @@
 
 #include "kernels/cuda/wgmma_loops_cuda.h"
 #include "kernels/dtype.h"
-#include "kernels/f8.h"
 #include "tests/kernels/cuda/sim_cluster.h"
 
 namespace bwrt::kernels {
