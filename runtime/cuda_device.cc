@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "runtime/cuda_plugin.h"
+#include "runtime/cuda_tuning.h"
 #include "runtime/cuda_wave.h"
 #include "runtime/error.h"
 
@@ -210,6 +212,80 @@ absl::StatusOr<WaveReport> CudaDevice::Run(const Wave& wave, const DeviceTensor*
   } catch (const std::bad_alloc&) {
     return NoMemory();
   }
+}
+
+absl::StatusOr<std::optional<TunedAlgorithm>> CudaDevice::Tune(const Wave& wave, Duration budget,
+                                                               WaveProgress& progress) {
+  constexpr int kCandidates = 32;
+  constexpr int kRepeats = 7;
+  const uint64_t epoch = connection_->epoch();
+  if (absl::Status status = connection_->CheckServing(); !status.ok()) return status;
+  try {
+    CudaWave prepared(wave);
+    // As with a stored W, which waves that come often have.
+    prepared.abi().w = nullptr;
+    prepared.abi().w_stride = wave.w_transposed ? wave.k : wave.grid.n;
+    BwrtCudaTuneOptions options{};
+    options.size = sizeof(options);
+    options.candidates = kCandidates;
+    options.repeats = kRepeats;
+    options.budget_ns = budget.count();
+    struct Asking {
+      WaveProgress& progress;
+      absl::Status status;
+      static int32_t Step(void* context, int64_t /*finished*/, int64_t /*started*/) {
+        auto* const asking = static_cast<Asking*>(context);
+        asking->status = asking->progress.Step(std::nullopt, std::nullopt);
+        return asking->status.ok() ? 0 : 1;
+      }
+    } asking{progress, absl::OkStatus()};
+    const BwrtCudaProgress callback{sizeof(callback), &asking, &Asking::Step};
+    BwrtCudaTuneReport report{};
+    report.size = sizeof(report);
+    BwrtCudaError error{};
+    const int32_t code =
+        connection_->table().tune(connection_->device(), &prepared.abi(), &options, &callback, &report, &error);
+    if (code == BWRT_CUDA_STOPPED && !asking.status.ok()) return asking.status;
+    if (absl::Status status = connection_->ToStatus(epoch, code, error); !status.ok()) return status;
+    if (report.candidates == 0) return std::optional<TunedAlgorithm>();
+    TunedAlgorithm tuned;
+    tuned.timed = report.timed;
+    if (report.found != 0) {
+      tuned.algorithm = Text(report.kernel);
+      tuned.median = Duration(report.tuning.median_ns);
+      tuned.first_choice = Duration(report.tuning.first_ns);
+    }
+    for (int i = 0; i < std::min<int>(report.rejected, std::size(report.wrong)); ++i) {
+      tuned.rejected.push_back(Text(report.wrong[i]));
+    }
+    return std::optional(std::move(tuned));
+  } catch (const std::bad_alloc&) {
+    return NoMemory();
+  }
+}
+
+std::vector<std::string> CudaDevice::Tunings() const {
+  constexpr int64_t kMost = 4096;
+  std::vector<BwrtCudaTuning> tunings(kMost);
+  int64_t count = 0;
+  BwrtCudaError error{};
+  if (connection_->table().get_tunings(connection_->device(), tunings.data(), kMost, &count, &error) != BWRT_CUDA_OK) {
+    return {};
+  }
+  std::vector<std::string> texts;
+  for (int64_t i = 0; i < std::min(count, kMost); ++i) {
+    texts.push_back(FormatCudaTuning(tunings[static_cast<size_t>(i)]));
+  }
+  return texts;
+}
+
+absl::Status CudaDevice::RestoreTuning(absl::string_view tuning) {
+  const auto parsed = ParseCudaTuning(tuning);
+  if (!parsed) return absl::InvalidArgumentError("no tuned algorithm as this daemon writes it");
+  const uint64_t epoch = connection_->epoch();
+  BwrtCudaError error{};
+  const int32_t code = connection_->table().set_tuning(connection_->device(), &*parsed, &error);
+  return connection_->ToStatus(epoch, code, error);
 }
 
 void CudaDevice::Tell(const absl::Status& state) const {

@@ -62,6 +62,11 @@ class CudaDevice final : public Device {
   Bytes WorkingBytes(const Wave& wave) const override;
   absl::StatusOr<WaveReport> Run(const Wave& wave, const DeviceTensor* w, WaveProgress& progress,
                                  std::string& c) override;
+  // Of cuBLASLt's algorithms.
+  absl::StatusOr<std::optional<TunedAlgorithm>> Tune(const Wave& wave, Duration budget,
+                                                     WaveProgress& progress) override;
+  std::vector<std::string> Tunings() const override;
+  absl::Status RestoreTuning(absl::string_view tuning) override;
 
  private:
   CudaDevice(std::shared_ptr<CudaConnection> connection, CudaOptions options);

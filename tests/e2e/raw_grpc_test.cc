@@ -14,6 +14,7 @@
 
 #include "bwrt/v1/execution.grpc.pb.h"
 #include "bwrt/v1/weights.grpc.pb.h"
+#include "client/status.h"
 #include "tests/e2e/daemon_fixture.h"
 #include "tests/e2e/waves.h"
 
@@ -126,6 +127,15 @@ TEST_F(RawGrpcTest, WhatIsNoMessageInAStream) {
     if (bytes.size() == 4) continue;  // Field 1 is a number here.
     EXPECT_FALSE(Send("/bwrt.v1.Execution/StreamWaves", bytes).ok()) << bytes.size() << " bytes of garbage";
   }
+}
+
+TEST_F(RawGrpcTest, WhatIsNoStageWeightsRequestIsSaidToBeNone) {
+  for (const std::string& bytes : Garbage()) {
+    const grpc::Status status = Send("/bwrt.v1.Weights/StageWeights", bytes);
+    EXPECT_TRUE(Is(client::FromGrpcStatus(status), absl::StatusCode::kInvalidArgument, "MALFORMED"))
+        << bytes.size() << " bytes of garbage";
+  }
+  ASSERT_TRUE(IsServing());
 }
 
 TEST_F(RawGrpcTest, UnknownMethods) {

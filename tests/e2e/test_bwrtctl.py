@@ -1,5 +1,6 @@
 """Every command of bwrtctl against a real daemon: what it prints where, and its exit status."""
 
+import hashlib
 import json
 import re
 import signal
@@ -360,3 +361,34 @@ def test_help_and_broken_pipes(daemon):
             daemon.bwrtctl_command("caps"), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
         )
     assert done.returncode == FAILED
+
+
+def test_tune(daemon, tmp_path):
+    shapes = tmp_path / "shapes"
+    shapes.write_text("# a comment\n64x48x64\n")
+    out = tmp_path / "whitelist"
+    done = succeed_json(
+        daemon.bwrtctl("--json", "tune", "--shapes", shapes, "--shape", "8x64x64:f8_e5m2:transposed", "--whitelist", out)
+    )
+    assert [result["shape"] for result in done["results"]] == ["64x48x64:f32", "8x64x64:f8_e5m2:transposed"]
+    lines = out.read_text().splitlines()
+    assert lines == sorted(set(lines), key=lambda line: [int(number) for number in line.split(",")])
+    assert set(lines) == {result["winner"]["tile"] for result in done["results"]}
+    assert done["whitelist"]["digest"] == "sha256:" + hashlib.sha256(out.read_bytes()).hexdigest()
+    for result in done["results"]:
+        assert result["gain"] == pytest.approx(result["first"]["median_us"] / result["winner"]["median_us"])
+        m, n, k = (int(size) for size in result["shape"].split(":")[0].split("x"))
+        assert result["winner"]["tflops"] == pytest.approx(2 * m * n * k / result["winner"]["median_us"] * 1e-6)
+    text = succeed(daemon.bwrtctl("tune", "--shape", "64x48x64", "--budget", "1s"))
+    assert text.count("\n") == 1 and "TFLOP/s" in text
+    fail(daemon.bwrtctl("tune"), USAGE, "no shapes")
+    fail(daemon.bwrtctl("tune", "--shape", "64x48"), USAGE, "needs three dimensions")
+    fail(daemon.bwrtctl("tune", "--shapes", tmp_path / "none"), USAGE, "none")
+    fail(daemon.bwrtctl("tune", "--shape", "64x48x7"), FAILED, "K_GRANULARITY")
+
+
+def test_a_tuned_whitelist_is_one_that_bwrtd_reads(daemon, serving, tmp_path):
+    out = tmp_path / "whitelist"
+    done = succeed_json(daemon.bwrtctl("--json", "tune", "--shape", "64x48x64", "--whitelist", out))
+    with serving(f"--tile-whitelist={out}") as other:
+        assert succeed_json(other.bwrtctl("--json", "caps"))["whitelist_digest"] == done["whitelist"]["digest"]

@@ -106,6 +106,23 @@ TEST_F(WavesTest, EveryDTypeAndTypeOfC) {
   }
 }
 
+TEST_F(WavesTest, F8WithScales) {
+  for (const DType dtype : {F8_E4M3, F8_E5M2}) {
+    for (const DType c_dtype : {F32, F16, BF16}) {
+      v1::SubmitWaveRequest wave = MakeWave(130, 256, 192, dtype);
+      wave.set_c_dtype(c_dtype);
+      wave.set_a_scale(0.25);
+      wave.set_w_scale(3);
+      const v1::WaveResult result = Run(wave);
+      EXPECT_EQ(result.effective().dtype(), dtype);
+      EXPECT_EQ(result.effective().c_dtype(), c_dtype);
+    }
+  }
+  v1::SubmitWaveRequest wave = MakeWave(16, 16, 64, BF16);
+  wave.set_a_scale(1);
+  EXPECT_TRUE(Is(client().SubmitWave(wave).status(), absl::StatusCode::kInvalidArgument, "SCALE_WITHOUT_F8"));
+}
+
 TEST_F(WavesTest, TailsArePadded) {
   for (const DType dtype : {F32, F16, BF16}) {
     Run(MakeWave(1, 1, 32, dtype));

@@ -30,10 +30,11 @@ TEST(DTypeTest, NamesAndSizes) {
   EXPECT_EQ(Name(DType::kF32), "f32");
   EXPECT_EQ(Name(DType::kF16), "f16");
   EXPECT_EQ(Name(DType::kBF16), "bf16");
-  static_assert(SizeOf(DType::kF32) == 4 && SizeOf(DType::kF16) == 2 && SizeOf(DType::kBF16) == 2);
-  static_assert(SizeOf(DType::kF8E4M3) == 1 && SizeOf(DType::kF8E5M2) == 1);
   EXPECT_EQ(Name(DType::kF8E4M3), "f8_e4m3");
   EXPECT_EQ(Name(DType::kF8E5M2), "f8_e5m2");
+  static_assert(SizeOf(DType::kF8E4M3) == 1 && SizeOf(DType::kF8E5M2) == 1);
+  static_assert(IsF8(DType::kF8E4M3) && IsF8(DType::kF8E5M2) && !IsF8(DType::kBF16));
+  static_assert(SizeOf(DType::kF32) == 4 && SizeOf(DType::kF16) == 2 && SizeOf(DType::kBF16) == 2);
 }
 
 TEST(DTypeTest, EveryBF16RoundTrips) {
@@ -59,6 +60,100 @@ TEST(DTypeTest, EveryF16HasItsValueAndRoundTrips) {
     } else {
       ASSERT_TRUE(std::isnan(value)) << i;
       ASSERT_EQ(ToF16(value), bits | 0x200) << i;
+    }
+  }
+}
+
+// What a code of 8 bits means, by its definition.
+double F8Value(uint8_t bits, int mantissa, int bias) {
+  const int exponent = (bits & 0x7f) >> mantissa;
+  const double fraction = bits & ((1 << mantissa) - 1);
+  const double magnitude = exponent == 0 ? std::ldexp(fraction, 1 - bias - mantissa)
+                                         : std::ldexp((1 << mantissa) + fraction, exponent - bias - mantissa);
+  return (bits & 0x80) != 0 ? -magnitude : magnitude;
+}
+
+TEST(DTypeTest, EveryE4M3HasItsValueAndRoundTrips) {
+  for (int i = 0; i < 256; ++i) {
+    const auto bits = static_cast<uint8_t>(i);
+    const float value = FromF8E4M3(bits);
+    ASSERT_EQ(std::signbit(value), (bits & 0x80) != 0) << i;
+    if ((bits & 0x7f) == 0x7f) {
+      ASSERT_TRUE(std::isnan(value)) << i;
+    } else {
+      ASSERT_EQ(static_cast<double>(value), F8Value(bits, 3, 7)) << i;
+    }
+    ASSERT_EQ(ToF8E4M3(value), bits) << i;
+  }
+  EXPECT_EQ(FromF8E4M3(0x7e), 448.0f);
+  EXPECT_EQ(FromF8E4M3(0x01), 0x1p-9f);
+}
+
+TEST(DTypeTest, EveryE5M2HasItsValueAndRoundTrips) {
+  for (int i = 0; i < 256; ++i) {
+    const auto bits = static_cast<uint8_t>(i);
+    const float value = FromF8E5M2(bits);
+    ASSERT_EQ(std::signbit(value), (bits & 0x80) != 0) << i;
+    const int magnitude = bits & 0x7f;
+    if (magnitude > 0x7c) {
+      ASSERT_TRUE(std::isnan(value)) << i;
+      ASSERT_EQ(ToF8E5M2(value), bits | 0x7f) << i;
+    } else if (magnitude == 0x7c) {
+      ASSERT_EQ(value, (bits & 0x80) != 0 ? -kInf : kInf);
+      ASSERT_EQ(ToF8E5M2(value), bits - 1) << "saturates";
+    } else {
+      ASSERT_EQ(static_cast<double>(value), F8Value(bits, 2, 15)) << i;
+      ASSERT_EQ(ToF8E5M2(value), bits) << i;
+    }
+  }
+  EXPECT_EQ(FromF8E5M2(0x7b), 57344.0f);
+}
+
+template <typename From, typename To>
+void CheckF8Rounding(uint8_t largest, From from, To to) {
+  for (int i = 0; i < largest; ++i) {
+    const auto low = static_cast<uint8_t>(i);
+    const auto high = static_cast<uint8_t>(i + 1);
+    const float middle = (from(low) + from(high)) / 2;  // Exact.
+    const uint8_t even = (low & 1) == 0 ? low : high;
+    ASSERT_EQ(to(middle), even) << i;
+    ASSERT_EQ(to(std::nextafter(middle, 0.0f)), low) << i;
+    ASSERT_EQ(to(std::nextafter(middle, kInf)), high) << i;
+    ASSERT_EQ(to(-middle), even | 0x80) << i;
+  }
+  for (const float beyond : {from(largest) * 1.01f, from(largest) * 2, 3e38f, kInf}) {
+    EXPECT_EQ(to(beyond), largest) << beyond;
+    EXPECT_EQ(to(-beyond), largest | 0x80) << beyond;
+  }
+  EXPECT_EQ(to(std::numeric_limits<float>::denorm_min()), 0);
+  EXPECT_EQ(to(-std::numeric_limits<float>::min()), 0x80);
+  EXPECT_EQ(to(std::numeric_limits<float>::quiet_NaN()), 0x7f);
+  EXPECT_EQ(to(-std::numeric_limits<float>::quiet_NaN()), 0xff);
+  EXPECT_EQ(to(std::bit_cast<float>(0x7f800001u)), 0x7f) << "a signalling NaN too";
+}
+
+TEST(DTypeTest, E4M3RoundsToNearestEvenAndSaturates) { CheckF8Rounding(0x7e, FromF8E4M3, ToF8E4M3); }
+TEST(DTypeTest, E5M2RoundsToNearestEvenAndSaturates) { CheckF8Rounding(0x7b, FromF8E5M2, ToF8E5M2); }
+
+TEST(DTypeTest, BulkF8IsTheScalarsOnes) {
+  std::mt19937 random(3);
+  std::vector<float> values(1003);
+  for (float& value : values) value = std::bit_cast<float>(static_cast<uint32_t>(random()));
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
+    std::vector<uint8_t> codes(values.size() + 1, 0xa5);
+    FromF32(dtype, values.data(), static_cast<int64_t>(values.size()), codes.data());
+    EXPECT_EQ(codes.back(), 0xa5);
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(codes[i], dtype == DType::kF8E4M3 ? ToF8E4M3(values[i]) : ToF8E5M2(values[i])) << values[i];
+    }
+    std::vector<uint8_t> all(256);
+    std::iota(all.begin(), all.end(), uint8_t{0});
+    std::vector<float> wide(256);
+    ToF32(dtype, all.data(), 256, wide.data());
+    for (int i = 0; i < 256; ++i) {
+      const auto bits = static_cast<uint8_t>(i);
+      ASSERT_EQ(Bits(wide[static_cast<size_t>(i)]), Bits(dtype == DType::kF8E4M3 ? FromF8E4M3(bits) : FromF8E5M2(bits)))
+          << i;
     }
   }
 }
@@ -133,24 +228,6 @@ TEST(DTypeTest, BulkEqualsScalarAtAnyLengthAndAlignment) {
   }
 }
 
-TEST(DTypeTest, BulkOfEightBitsEqualsScalar) {
-  std::vector<unsigned char> codes(256);
-  std::iota(codes.begin(), codes.end(), static_cast<unsigned char>(0));
-  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
-    std::vector<float> wide(257, 42.0f);
-    ToF32(dtype, codes.data(), 256, wide.data());
-    std::vector<unsigned char> narrow(257, 0xee);
-    FromF32(dtype, wide.data(), 256, narrow.data());
-    for (int i = 0; i < 256; ++i) {
-      const auto code = static_cast<uint8_t>(i);
-      ASSERT_EQ(Bits(wide[i]), Bits(dtype == DType::kF8E4M3 ? FromF8E4M3(code) : FromF8E5M2(code))) << i;
-      ASSERT_EQ(narrow[i], dtype == DType::kF8E4M3 ? ToF8E4M3(wide[i]) : ToF8E5M2(wide[i])) << i;
-    }
-    EXPECT_EQ(wide[256], 42.0f);
-    EXPECT_EQ(narrow[256], 0xee);
-  }
-}
-
 TEST(DTypeTest, F32IsCopied) {
   const std::vector<float> values = {1.5f, -0.0f, std::numeric_limits<float>::denorm_min()};
   std::vector<unsigned char> bytes(3 * sizeof(float) + 1);
@@ -163,84 +240,6 @@ TEST(DTypeTest, F32IsCopied) {
 TEST(DTypeTest, NothingHappensForNoElements) {
   ToF32(DType::kF32, nullptr, 0, nullptr);
   FromF32(DType::kBF16, nullptr, -1, nullptr);
-}
-
-// What the specification's tables say, computed from the fields.
-double Value(uint8_t bits, int mantissa, int bias) {
-  const int exponent = (bits & 0x7f) >> mantissa;
-  const double fraction = bits & ((1 << mantissa) - 1);
-  const double one = 1 << mantissa;
-  const double magnitude =
-      exponent == 0 ? std::ldexp(fraction / one, 1 - bias) : std::ldexp(1 + fraction / one, exponent - bias);
-  return (bits & 0x80) != 0 ? -magnitude : magnitude;
-}
-
-TEST(F8Test, EveryE4M3HasItsValueAndRoundTrips) {
-  for (int i = 0; i < 256; ++i) {
-    const auto bits = static_cast<uint8_t>(i);
-    const float value = FromF8E4M3(bits);
-    if ((bits & 0x7f) == 0x7f) {
-      EXPECT_TRUE(std::isnan(value)) << i;
-    } else {
-      EXPECT_EQ(static_cast<double>(value), Value(bits, 3, 7)) << i;
-    }
-    EXPECT_EQ(std::signbit(value), (bits & 0x80) != 0) << i;
-    EXPECT_EQ(ToF8E4M3(value), bits) << i;
-  }
-  EXPECT_EQ(FromF8E4M3(0x7e), 448.0f);
-  EXPECT_EQ(FromF8E4M3(0x01), std::ldexp(1.0f, -9));
-}
-
-TEST(F8Test, EveryE5M2HasItsValueAndRoundTrips) {
-  for (int i = 0; i < 256; ++i) {
-    const auto bits = static_cast<uint8_t>(i);
-    const float value = FromF8E5M2(bits);
-    const int magnitude = bits & 0x7f;
-    EXPECT_EQ(std::signbit(value), (bits & 0x80) != 0) << i;
-    if (magnitude > 0x7c) {
-      EXPECT_TRUE(std::isnan(value)) << i;
-      EXPECT_TRUE(std::isnan(FromF8E5M2(ToF8E5M2(value)))) << i;
-    } else if (magnitude == 0x7c) {
-      EXPECT_TRUE(std::isinf(value)) << i;
-      EXPECT_EQ(ToF8E5M2(value), (bits & 0x80) | 0x7b) << "it saturates";
-    } else {
-      EXPECT_EQ(static_cast<double>(value), Value(bits, 2, 15)) << i;
-      EXPECT_EQ(ToF8E5M2(value), bits) << i;
-    }
-  }
-  EXPECT_EQ(FromF8E5M2(0x7b), 57344.0f);
-}
-
-template <typename From, typename To>
-void CheckRounding(uint8_t largest, From from, To to) {
-  for (int i = 0; i < largest; ++i) {
-    const auto low = static_cast<uint8_t>(i);
-    const auto high = static_cast<uint8_t>(i + 1);
-    const float middle = (from(low) + from(high)) / 2;  // Exact.
-    const uint8_t even = (low & 1) == 0 ? low : high;
-    EXPECT_EQ(to(middle), even) << i;
-    EXPECT_EQ(to(std::nextafter(middle, 0.0f)), low) << i;
-    EXPECT_EQ(to(std::nextafter(middle, kInf)), high) << i;
-    EXPECT_EQ(to(-middle), even | 0x80) << i;
-  }
-}
-
-TEST(F8Test, E4M3RoundsToNearestEven) { CheckRounding(0x7e, FromF8E4M3, ToF8E4M3); }
-TEST(F8Test, E5M2RoundsToNearestEven) { CheckRounding(0x7b, FromF8E5M2, ToF8E5M2); }
-
-TEST(F8Test, TooLargeSaturates) {
-  EXPECT_EQ(ToF8E4M3(449.0f), 0x7e);
-  EXPECT_EQ(ToF8E4M3(1e30f), 0x7e);
-  EXPECT_EQ(ToF8E4M3(-kInf), 0xfe);
-  EXPECT_EQ(ToF8E5M2(60000.0f), 0x7b);
-  EXPECT_EQ(ToF8E5M2(std::numeric_limits<float>::max()), 0x7b);
-  EXPECT_EQ(ToF8E5M2(kInf), 0x7b);
-}
-
-TEST(F8Test, TooSmallBecomesZeroWithItsSign) {
-  EXPECT_EQ(ToF8E4M3(-std::numeric_limits<float>::denorm_min()), 0x80);
-  EXPECT_EQ(ToF8E4M3(0x1p-10f), 0x00);
-  EXPECT_EQ(ToF8E5M2(0x1p-17f), 0x00);
 }
 
 }  // namespace

@@ -33,6 +33,44 @@ TEST_F(CpuDeviceTest, ComputesEveryPairOfTypes) {
   }
 }
 
+TEST_F(CpuDeviceTest, ComputesF8WithItsScales) {
+  for (const DType in : {DType::kF8E4M3, DType::kF8E5M2}) {
+    for (const DType out : {DType::kF32, DType::kF16, DType::kBF16}) {
+      SCOPED_TRACE(absl::StrCat(kernels::Name(in), " -> ", kernels::Name(out)));
+      CpuWaveCase wave;
+      wave.dtype = in;
+      wave.c_dtype = out;
+      wave.a_gap = 5;
+      wave.alpha = 0.5f;
+      wave.beta = 2;
+      wave.transposed = out == DType::kF16;
+      wave.Draw();
+      const WaveRequestBuilder request = wave.Request().Edit([](WaveRequest& r) {
+        r.a_scale = 3;
+        r.w_scale = 0.25f;
+      });
+      const std::string result = Run(Validated(request));
+      wave.alpha = 0.5f * 3 * 0.25f;  // What the reference is to multiply with.
+      ExpectRight(wave, result);
+    }
+  }
+}
+
+TEST_F(CpuDeviceTest, AnF8LayoutIsMadeWhenAWaveWantsIt) {
+  const TensorType type{DType::kF8E4M3, {128, 128}};
+  EXPECT_EQ(device_->LayoutBytes(type, nullptr), Bytes(0));
+  CpuWaveCase wave;
+  wave.dtype = DType::kF8E4M3;
+  wave.Draw();
+  const auto w = Uploaded(wave.w);
+  const Bytes before = budget_.reserved(WeightBudget::Kind::kLayout);
+  const auto version = BlankVersion(*WeightVersion::Empty(), "", {{"w", w}});
+  const Wave stored = Validated(wave.Request().WTensor("w").Edit([](WaveRequest& r) { r.w.row_stride = 0; }), *version);
+  ExpectRight(wave, Run(stored, w.get()));
+  EXPECT_GT(budget_.reserved(WeightBudget::Kind::kLayout), before);
+  EXPECT_GT(device_->LayoutBytes({DType::kF8E4M3, {64, 80}}, w.get()), Bytes(0)) << "as its predecessor's waves wanted";
+}
+
 TEST_F(CpuDeviceTest, ComputesStridedOperandsAndKeepsTheGapsOfC) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     CpuWaveCase wave;

@@ -105,19 +105,6 @@ TEST(WaveValidatorTest, EveryFieldArrives) {
                                                 TileCoord{0, 2}, TileCoord{1, 2}));
 }
 
-TEST(WaveValidatorTest, ScalesOfEightBitOperandsMultiplyTheProduct) {
-  for (const DTypeWish dtype : {DTypeWish::kF8E4M3, DTypeWish::kF8E5M2}) {
-    const Wave wave = Accepted(Valid().DType(dtype).CDType(DTypeWish::kF16).Alpha(3).Edit([](WaveRequest& r) {
-      r.a_scale = 0.5f;
-      r.w_scale = 0.25f;
-    }));
-    EXPECT_EQ(wave.factor(), 0.375f);
-    EXPECT_EQ(kernels::SizeOf(wave.dtype), 1);
-    EXPECT_EQ(wave.c_dtype, kernels::DType::kF16);
-  }
-  EXPECT_EQ(Accepted(Valid().DType(DTypeWish::kF8E4M3)).factor(), 1);
-}
-
 TEST(WaveValidatorTest, ZeroMeansOneForClusterAndStages) {
   const auto list = TileWhitelist::Parse("128,128,64,1,1,1");
   ASSERT_TRUE(list.ok());

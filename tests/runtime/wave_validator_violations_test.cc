@@ -77,23 +77,6 @@ std::vector<BadWave> BadWaves() {
       {"unknown c_dtype", Valid().CDType(static_cast<DTypeWish>(77)), "c_dtype", "UNKNOWN_DTYPE", "c_dtype=77"},
       {"c_dtype of neither", Valid().DType(DTypeWish::kF16).CDType(DTypeWish::kBF16), "c_dtype", "C_DTYPE",
        "c_dtype=bf16: must be f32 or the dtype of A and W (f16)"},
-      {"C of 8 bits", Valid().DType(DTypeWish::kF8E4M3).CDType(DTypeWish::kF8E4M3), "c_dtype", "UNKNOWN_DTYPE",
-       "c_dtype=14: not a dtype this daemon computes C in; use F32, F16 or BF16"},
-      {"C alone of 8 bits", Valid().CDType(DTypeWish::kF8E5M2), "c_dtype", "UNKNOWN_DTYPE", "c_dtype=15"},
-      {"scale of nothing", Valid().DType(DTypeWish::kF8E4M3).Edit([](WaveRequest& r) { r.a_scale = 0.0f; }), "a_scale",
-       "SCALE", "a_scale=0: must be a finite number above 0"},
-      {"negative scale", Valid().DType(DTypeWish::kF8E4M3).Edit([](WaveRequest& r) { r.w_scale = -1.0f; }), "w_scale",
-       "SCALE", "w_scale=-1"},
-      {"endless scale", Valid().DType(DTypeWish::kF8E5M2).Edit([](WaveRequest& r) {
-         r.w_scale = std::numeric_limits<float>::infinity();
-       }),
-       "w_scale", "SCALE", "w_scale=inf"},
-      {"factors that overflow",
-       Valid().DType(DTypeWish::kF8E5M2).Alpha(1e30f).Edit([](WaveRequest& r) { r.a_scale = 1e30f; }), "a_scale",
-       "SCALE", "beyond the range of f32"},
-      {"scale of A of f32", edit([](auto& r) { r.a_scale = 2.0f; }), "a_scale", "SCALE_WITHOUT_F8",
-       "a_scale=2: only F8_E4M3 and F8_E5M2 have scales, and the dtype is f32"},
-      {"scale of W of f32", edit([](auto& r) { r.w_scale = 1.0f; }), "w_scale", "SCALE_WITHOUT_F8", "w_scale=1"},
       {"narrow C of f32", Valid().CDType(DTypeWish::kF16), "c_dtype", "C_DTYPE", "c_dtype=f16"},
       // Dimensions.
       {"m zero", edit([](auto& r) { r.m = 0; }), "m", "DIM_OUT_OF_RANGE", "m=0: must lie in [1, 16777216]"},
