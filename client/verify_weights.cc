@@ -16,8 +16,8 @@ absl::StatusOr<v1::Tensor> MatrixTensor(uint64_t seed, const std::string& name, 
                                         int64_t columns, uint64_t max_bytes) {
   if (rows <= 0 || columns <= 0 || DTypeBytes(dtype) == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("w.tensor: n and k must be positive, and spec.dtype f32, f16, bf16, f8_e4m3 or f8_e5m2; they are ", columns, ", ",
-                     rows, " and ", DTypeName(dtype)));
+        absl::StrCat("w.tensor: n and k must be positive, and spec.dtype f32, f16, bf16, f8_e4m3 or f8_e5m2; they are ",
+                     columns, ", ", rows, " and ", DTypeName(dtype)));
   }
   int64_t bytes = 0;
   if (__builtin_mul_overflow(rows, columns, &bytes) || __builtin_mul_overflow(bytes, DTypeBytes(dtype), &bytes) ||

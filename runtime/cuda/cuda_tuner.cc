@@ -76,17 +76,19 @@ CudaStatus CudaTuner::FindCandidates(std::vector<Candidate>* to) {
   if (!first) return {};
   const bool keeps_tile = LtTileOf(first->config.tile) == wish.tile;
   const bool keeps_cluster = keeps_tile && LtClusterOf(first->config.cluster) == wish.cluster;
+  const bool keeps_stages = keeps_cluster && LtStagesOf(first->config.stages) == wish.stages;
   const auto add = [&](const LtConfig& config) -> CudaStatus {
     if (static_cast<int>(to->size()) >= options_.candidates) return {};
     if (keeps_tile && config.tile != first->config.tile) return {};
     if (keeps_cluster && config.cluster != first->config.cluster) return {};
+    if (keeps_stages && config.stages != first->config.stages) return {};
     const auto same = [&](const Candidate& candidate) { return candidate.algorithm.config == config; };
     if (std::any_of(to->begin(), to->end(), same)) return {};
     bool legal = false;
     Candidate candidate;
     CudaStatus status = matmul_->Check(config, kLtWorkspace, &legal, &candidate.algorithm);
     if (!status.ok() || !legal) return status;
-    // What the library makes of a configuration may be less than was asked for; and then it may be there already.
+    // As it was asked for, which is what a stored choice is found by.
     candidate.algorithm.config = config;
     to->push_back(candidate);
     return {};

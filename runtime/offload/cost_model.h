@@ -18,11 +18,11 @@ namespace bwrt::runtime {
 
 // Seconds; each finite and at least 0.
 struct DeviceCosts {
-  double fixed = 0;                  // Of any wave.
+  double fixed = 0;                                 // Of any wave.
   std::array<double, kernels::kDTypes> per_flop{};  // By kernels::DType.
-  double per_weight_byte = 0;        // Read where it is resident.
-  double per_operand_byte = 0;       // Of A, of C out, and of C in where it is read.
-  double per_load_byte = 0;          // Of a W that is not resident: copied, or packed.
+  double per_weight_byte = 0;                       // Read where it is resident.
+  double per_operand_byte = 0;                      // Of A, of C out, and of C in where it is read.
+  double per_load_byte = 0;                         // Of a W that is not resident: copied, or packed.
   friend bool operator==(const DeviceCosts&, const DeviceCosts&) = default;
 };
 

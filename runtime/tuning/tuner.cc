@@ -164,8 +164,10 @@ absl::Status Tuner::TuneOne(size_t member, size_t index, const TuneOrder& order,
   {
     MutexLock lock(mu_);
     if (result.ok()) file_.Put(info, key, {result->winner, result->first});
-    // Also of what ended early: a tuned algorithm is one.
-    file_.PutAlgorithms(info, runtime_->GetDevice(member).Tunings());
+    // Also of what ended early: a tuned algorithm is one. None at all is no news: what is kept stays.
+    if (auto tunings = runtime_->GetDevice(member).Tunings(); !tunings.empty()) {
+      file_.PutAlgorithms(info, std::move(tunings));
+    }
     if (const absl::Status saved = file_.Save(); !saved.ok()) {
       on_note_(std::string(saved.message()));
     }

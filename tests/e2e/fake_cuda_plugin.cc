@@ -1,8 +1,8 @@
 // A libbwrt_cuda.so over a fake GPU, for the real bwrtd to load: all of the CUDA device but CUDA runs.
 //
 // Where the environment's BWRT_FAKE_CUDA_LOSS names a file, a wave that finds it there removes it and meets a sticky
-// error. Where BWRT_FAKE_CUDA_WRONG is set, every wave's first element of C comes out wrong. Its GPM counts the same each
-// time; PM sampling is not allowed.
+// error. Where BWRT_FAKE_CUDA_WRONG is set, every wave's first element of C comes out wrong. Its GPM counts the same
+// each time; PM sampling is not allowed.
 #include <unistd.h>
 
 #include <cstdlib>

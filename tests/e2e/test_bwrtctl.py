@@ -367,9 +367,8 @@ def test_tune(daemon, tmp_path):
     shapes = tmp_path / "shapes"
     shapes.write_text("# a comment\n64x48x64\n")
     out = tmp_path / "whitelist"
-    done = succeed_json(
-        daemon.bwrtctl("--json", "tune", "--shapes", shapes, "--shape", "8x64x64:f8_e5m2:transposed", "--whitelist", out)
-    )
+    more = ["--shape", "8x64x64:f8_e5m2:transposed", "--whitelist", out]
+    done = succeed_json(daemon.bwrtctl("--json", "tune", "--shapes", shapes, *more))
     assert [result["shape"] for result in done["results"]] == ["64x48x64:f32", "8x64x64:f8_e5m2:transposed"]
     lines = out.read_text().splitlines()
     assert lines == sorted(set(lines), key=lambda line: [int(number) for number in line.split(",")])

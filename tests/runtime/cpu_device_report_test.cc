@@ -33,7 +33,8 @@ std::vector<std::string> Downgraded(const EffectiveSpec& effective) {
 
 TEST_F(CpuDeviceTest, DescribesItself) {
   EXPECT_EQ(device_->info().name, "cpu");
-  EXPECT_THAT(device_->info().dtypes, ElementsAre(DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kF8E5M2));
+  EXPECT_THAT(device_->info().dtypes,
+              ElementsAre(DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kF8E5M2));
   const bool bf16 = kernels::KernelDType(DType::kBF16) == DType::kBF16;
   EXPECT_EQ(device_->info().kernels.size(), bf16 ? 2u : 1u) << "one for each type that it multiplies";
   EXPECT_THAT(device_->info().description, HasSubstr("test"));

@@ -16,6 +16,7 @@
 namespace bwrt::runtime {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
@@ -131,7 +132,14 @@ TEST_F(CudaDeviceTuningTest, TunesAndHandsOverWhatItFound) {
 }
 
 TEST_F(CudaDeviceTuningTest, HostileEntriesAreRefused) {
+  // What the device would take: so it is the broken number that is refused.
   BwrtCudaTuning good = Distinct();
+  good.algorithm = 66;
+  good.tile_stages = 35;
+  {
+    const auto other = Open();
+    ASSERT_TRUE(other->RestoreTuning(FormatCudaTuning(good)).ok());
+  }
   for (const auto break_it :
        {+[](BwrtCudaTuning& t) { t.dtype = 77; }, +[](BwrtCudaTuning& t) { t.c_dtype = -1; },
         +[](BwrtCudaTuning& t) { t.activation = 9; }, +[](BwrtCudaTuning& t) { t.m = 0; },
@@ -141,7 +149,8 @@ TEST_F(CudaDeviceTuningTest, HostileEntriesAreRefused) {
         +[](BwrtCudaTuning& t) { t.median_ns = -1; }}) {
     BwrtCudaTuning bad = good;
     break_it(bad);
-    EXPECT_FALSE(device_->RestoreTuning(FormatCudaTuning(bad)).ok()) << FormatCudaTuning(bad);
+    const absl::Status refused = device_->RestoreTuning(FormatCudaTuning(bad));
+    EXPECT_THAT(refused.message(), HasSubstr("a number is out of range")) << FormatCudaTuning(bad);
   }
   EXPECT_FALSE(device_->RestoreTuning("nonsense").ok());
   EXPECT_THAT(device_->Tunings(), IsEmpty());

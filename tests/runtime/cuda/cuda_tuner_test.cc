@@ -49,6 +49,7 @@ class CudaTunerTest : public ::testing::Test {
     CudaEngineOptions options;
     options.memory_limit = int64_t{64} << 20;
     options.lane_piece = 4096;
+    options.kernel = BWRT_CUDA_KERNEL_CUBLASLT;
     options.now_ns = [this] { return now_ += tick_; };
     const CudaStatus status = CudaEngine::Create(std::make_unique<FakeCudaDriver>(&gpu_), options, &engine_);
     EXPECT_TRUE(status.ok()) << status.text();
@@ -129,9 +130,11 @@ TEST_F(CudaTunerTest, AWaveWithAnEpilogueTakesWhatWasTunedWithoutOne) {
 
 TEST_F(CudaTunerTest, MediansCount) {
   int runs = 0;
-  // The third launch of the winner, the first that counts, is disturbed; the others of the loser are quick once.
+  int loser_runs = 0;
+  // The third launch of each is the first that counts: the winner's is disturbed, and one loser's is quick.
   gpu_.time = [&](const LtConfig& c) -> int64_t {
-    if (c != Config(67, 0)) return c == Config(66, 0) ? 400'000 : 300'000;
+    if (c == Config(66, 1)) return ++loser_runs == 3 ? 50'000 : 300'000;
+    if (c != Config(67, 0)) return 400'000;
     return ++runs == 3 ? 9'000'000 : 250'000;
   };
   ASSERT_TRUE(Tune().ok());
