@@ -222,6 +222,7 @@ TEST_F(TuneTest, ALossInTheMiddleIsSaid) {
   WriteAll(loss, "");
   const absl::Status status = Tune(RequestFor(20, 24, 16, BF16)).status();
   EXPECT_TRUE(Is(status, absl::StatusCode::kUnavailable, "DEVICE_LOST"));
+  EXPECT_EQ(StopDaemon(), 0) << "it does not serve any more";
   unsetenv("BWRT_FAKE_CUDA_LOSS");
 }
 

@@ -55,6 +55,7 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(flags.waves.cpu_threads, 0u);
   EXPECT_FALSE(flags.waves.lenient_shapes);
   EXPECT_EQ(flags.waves.tile_whitelist_file, "");
+  EXPECT_EQ(flags.waves.tune_file, "");
   EXPECT_EQ(flags.waves.queue_waves, 1024u);
   EXPECT_EQ(flags.waves.queue_bytes, 1073741824u);
   EXPECT_EQ(flags.weights.max_models, 64u);
@@ -197,6 +198,7 @@ TEST(FlagsTest, Durations) {
 TEST(FlagsTest, Files) {
   EXPECT_EQ(Good({"--ready-file=/tmp/r"}).process.ready_file, "/tmp/r");
   EXPECT_EQ(Good({"--tile-whitelist=/tmp/w"}).waves.tile_whitelist_file, "/tmp/w");
+  EXPECT_EQ(Good({"--tune-at-start=/tmp/s"}).waves.tune_file, "/tmp/s");
   EXPECT_EQ(Good({"--decision-log=/tmp/d"}).waves.decision_log, "/tmp/d");
   EXPECT_EQ(Good({"--state-dir=/tmp/s"}).weights.state_dir, "/tmp/s");
   EXPECT_EQ(Good({"--weights-root=/tmp/r"}).weights.root, "/tmp/r");
