@@ -260,7 +260,7 @@ class AutoTest : public CudaTest {
     for (auto& [device, costs] : calibration["devices"].items()) {
       const double flop = absl::StartsWith(device, "cuda:0; Fake H200") ? 1e-13 : 1e-10;
       costs = {{"fixed", 1e-6},
-               {"per_flop", {flop, flop, flop}},
+               {"per_flop", {flop, flop, flop, flop, flop}},
                {"per_weight_byte", 0},
                {"per_operand_byte", 0},
                {"per_load_byte", 0}};

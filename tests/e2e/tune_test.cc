@@ -208,11 +208,15 @@ TEST_F(TuneTest, AFakeGpuTunesItsAlgorithmsAndComesBackTuned) {
   EXPECT_THAT(log(), HasSubstr("cuda:0 dropped a tuned algorithm"));
 }
 
-TEST_F(TuneTest, ADeviceWithoutF8SaysSo) {
+TEST_F(TuneTest, AGpuTakesF8Too) {
   ASSERT_NO_FATAL_FAILURE(StartDaemon({"--device=cuda", kFakePlugin}));
-  EXPECT_TRUE(Is(Tune(RequestFor(16, 16, 32, F8_E4M3)).status(), absl::StatusCode::kInvalidArgument, "UNKNOWN_DTYPE"));
-  v1::SubmitWaveRequest wave = MakeWave(16, 16, 32, F8_E4M3);
-  EXPECT_TRUE(Is(client().SubmitWave(wave).status(), absl::StatusCode::kInvalidArgument, "UNKNOWN_DTYPE"));
+  const auto tuned = Tune(RequestFor(16, 16, 32, F8_E4M3));
+  EXPECT_TRUE(tuned.ok()) << tuned.status();
+  const v1::SubmitWaveRequest wave = MakeWave(16, 16, 32, F8_E4M3);
+  const auto result = client().SubmitWave(wave);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->effective().device(), "cuda:0");
+  EXPECT_TRUE(IsRight(wave, *result));
 }
 
 TEST_F(TuneTest, ALossInTheMiddleIsSaid) {
