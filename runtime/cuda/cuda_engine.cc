@@ -291,6 +291,10 @@ CudaStatus CudaEngine::Tune(const BwrtCudaWave& wave, const BwrtCudaTuneOptions&
   key.activation = BWRT_CUDA_IDENTITY;
   key.bias = key.reads_c = false;
   if (!LtCanRun(key)) return {};
+  // What the Hopper kernel runs has no algorithm to choose.
+  std::shared_ptr<const CudaPlan> plan;
+  if (CudaStatus planned = Note(plans_.Get(CudaPlanKey::Of(wave), &plan)); !planned.ok()) return planned;
+  if (plan->matmul == nullptr) return {};
   CudaStatus status = WithLane(/*high=*/false, [&](CudaLane& lane) {
     CudaTuner tuner(driver_.get(), &lane, key, options, &progress, options_.now_ns ? options_.now_ns : SteadyNow,
                     info_.multiprocessors);

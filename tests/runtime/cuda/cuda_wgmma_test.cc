@@ -277,6 +277,23 @@ TEST_F(CudaWgmmaTest, CountsUnlessToldNotTo) {
   EXPECT_LT(report_.ring_occ, 0);
 }
 
+// Regression: an algorithm of cuBLASLt's was timed and reported for waves that never run it.
+TEST_F(CudaWgmmaTest, WhatItRunsHasNoAlgorithmToTune) {
+  ASSERT_TRUE(Open().ok());
+  NarrowWave wave(140, 264, 96, BWRT_CUDA_BF16, true);
+  BwrtCudaTuneOptions options{};
+  options.size = sizeof(options);
+  options.candidates = 8;
+  options.repeats = 1;
+  options.budget_ns = int64_t{1} << 40;
+  EngineProgress progress;
+  CudaTuneResult result;
+  ASSERT_TRUE(engine_->Tune(wave.abi, options, progress.abi, &result).ok());
+  EXPECT_FALSE(result.tuning);
+  EXPECT_EQ(result.timed, 0);
+  EXPECT_EQ(Calls("run Matmul"), 0);
+}
+
 TEST_F(CudaWgmmaTest, PartsOfTheGridLeaveTheRestAlone) {
   ASSERT_TRUE(Open().ok());
   for (const int64_t m : {5, 140}) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/dtype.h"
 #include "runtime/device.h"
 #include "runtime/error.h"
 #include "runtime/mutex.h"
@@ -25,7 +26,7 @@ class ScriptedDevice final : public Device {
   // Seconds.
   struct Script {
     double fixed = 0;
-    std::array<double, 3> per_flop{};
+    std::array<double, kernels::kDTypes> per_flop{};
     double per_weight_byte = 0;
     double per_operand_byte = 0;
     double per_load_byte = 0;
