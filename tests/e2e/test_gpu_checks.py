@@ -28,6 +28,7 @@ def run(binaries, *arguments, **environment):
         capture_output=True,
         text=True,
         env=surroundings,
+        cwd=binaries,  # verify leaves the bundle of a mismatch there.
         timeout=4 * PATIENCE,
         check=False,
     )
