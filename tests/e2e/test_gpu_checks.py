@@ -67,6 +67,16 @@ def test_a_gpu_that_errs_is_found_out(binaries, command):
     assert any(step["verdict"] != "ok" for step in found["steps"])
 
 
+def test_without_a_gpu(binaries):
+    (binaries / "bwrtd").unlink()
+    (binaries / "bwrtd").write_text("#!/bin/sh\necho no GPU here >&2\nexit 1\n")
+    (binaries / "bwrtd").chmod(0o755)
+    done, found = run(binaries, "check-gpu", "--waves=3")
+    assert done.returncode == 1
+    assert found is None
+    assert done.stderr.strip() == "gpu: bwrtd does not start: no GPU here"
+
+
 def test_without_the_folder(tmp_path):
     done, found = run(tmp_path, "check-gpu")
     assert done.returncode == 1
