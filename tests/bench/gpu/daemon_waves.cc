@@ -105,7 +105,7 @@ double DaemonWaves::SwapRatio(int swaps) {
   std::exception_ptr failure;
   std::thread publisher([&] {
     try {
-      for (int i = 0; i < swaps; ++i) publish(static_cast<uint64_t>(4 + i));
+      for (int i = 0; i < swaps; ++i) publish(static_cast<uint64_t>(i) + 4);
     } catch (...) {
       failure = std::current_exception();
     }
