@@ -179,7 +179,7 @@ class Weights : public v1::Weights::Service {
     closed->set_name("closed");
     for (const char* id : {"step-3", ""}) {
       v1::WindowClaim* blocker = closed->add_blockers();
-      blocker->set_wave(static_cast<uint64_t>(16 + closed->blockers_size()));
+      blocker->set_wave(static_cast<uint64_t>(closed->blockers_size()) + 16);
       blocker->set_wave_id(id);
       blocker->set_swap_begin(4);
       blocker->set_swap_end(8);

@@ -16,7 +16,6 @@ namespace {
 
 constexpr int64_t kSmall = 512;
 constexpr int64_t kSmallRows = 64;
-constexpr int kSmallWaves = 2000;
 
 std::vector<std::string> Flags(const std::string& plugin, int ordinal) {
   std::vector<std::string> flags = {absl::StrCat("--device=cuda:", ordinal), "--cuda-kernel=cublaslt",
@@ -84,7 +83,7 @@ double DaemonWaves::Run() {
   return result_.timings().compute_seconds();
 }
 
-double DaemonWaves::SwapRatio(int swaps) {
+double DaemonWaves::SwapRatio(int swaps, int waves) {
   const auto publish = [this](uint64_t seed) {
     grpc::ClientContext context;
     v1::SetWeightsResponse response;
@@ -100,7 +99,7 @@ double DaemonWaves::SwapRatio(int swaps) {
   };
   publish(3);
   std::vector<double> alone;
-  for (int i = 0; i < kSmallWaves; ++i) alone.push_back(run());
+  for (int i = 0; i < waves; ++i) alone.push_back(run());
   std::atomic<bool> done{false};
   std::exception_ptr failure;
   std::thread publisher([&] {

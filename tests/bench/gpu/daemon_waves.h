@@ -21,9 +21,9 @@ class DaemonWaves {
   // Runs one; the seconds that the result says its kernels took.
   double Run();
 
-  // 99th percentile of the time that small waves take while their weights are swapped `swaps` times, over the same
-  // without swaps.
-  double SwapRatio(int swaps);
+  // 99th percentile of the time that small waves take while their weights are swapped `swaps` times, over that of
+  // `waves` waves without swaps.
+  double SwapRatio(int swaps, int waves);
 
  private:
   const BenchDaemon daemon_;
